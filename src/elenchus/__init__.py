@@ -1,0 +1,1 @@
+"""Elenchus: reproducible experiments on language models that criticise, correct and train themselves."""

@@ -1,0 +1,96 @@
+"""Problem families. A family is one module in this folder; nothing else has to know of it.
+
+A family module defines these names (`chain.py` is the model to copy):
+
+    Options                                    pydantic model of the difficulty knobs, unknown keys refused
+    generate(options, rng) -> Problem          one problem drawn with `rng` (random.Random)
+    reference(problem) -> list[str]            the steps of an exact solution
+    parse(problem, text) -> Solution           strict reading of what a model wrote
+    render(problem, steps) -> str              the text of a solution with these steps; parse(render(x)) == x
+    check_answer(problem, answer) -> bool      the outcome verifier
+    check_steps(problem, steps) -> list[Check] the step verifier: each step judged from the prefix that precedes it
+    corrupt(problem, rng, rate) -> list[str]   an exact solution with injected step errors (for critics' training)
+    error_types() -> tuple[str, ...]           the names that Check.error can take
+    distance(problem, steps) -> int | None     fewest further steps to a right answer; None: no way from here
+    vocabulary(options) -> list[str]           the words that prompts, solutions and critiques can hold
+    drills(options, rng) -> Drill              one small exercise for the seed model's first phase
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import pkgutil
+from dataclasses import dataclass, field
+from types import ModuleType
+
+from elenchus.errors import UserError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One task instance."""
+
+    id: str  # "<family>-<12 hex digits of the content>"
+    family: str
+    prompt: str  # the question as the model reads it
+    answer: str  # the reference answer ("" where a family has many right answers)
+    meta: dict = field(default_factory=dict)  # what the verifier needs: operands, target, modulus ...
+
+
+@dataclass(frozen=True)
+class Solution:
+    """What a solution's text says: its steps (without step marks) and its final answer.
+
+    `ok` is False where the text breaks the family's format; steps then hold what could be read, answer is "".
+    """
+
+    steps: tuple[str, ...]
+    answer: str
+    ok: bool
+
+
+@dataclass(frozen=True)
+class Check:
+    """The exact verdict on one step, judged as a continuation of the steps before it.
+
+    working: the operation the step ought to carry out ("1 * 9"); expected: its true result ("9"); claimed: the result
+    that the step states; error: "" or one of the family's error types.
+    """
+
+    ok: bool
+    error: str
+    working: str
+    expected: str
+    claimed: str
+
+
+@dataclass(frozen=True)
+class Drill:
+    """A prompt and its completion as plain words; `predictable` marks the completion words that can be predicted."""
+
+    prompt: str
+    completion: str
+    predictable: tuple[bool, ...]
+
+
+def names() -> list[str]:
+    """Return the names of all families: the modules of this package."""
+    return sorted(m.name for m in pkgutil.iter_modules(__path__))
+
+
+def load(family: str) -> ModuleType:
+    """Return the module of `family`; raise UserError with the nearest name where there is none."""
+    if family not in names():
+        raise UserError(f"unknown problem family {family!r}{did_you_mean(family, names())}; families: {', '.join(names())}")
+    return importlib.import_module(f"elenchus.problems.{family}")
+
+
+def first_error(checks: list[Check]) -> int:
+    """Return the 0-based index of the first wrong step, -1 where all are right (ProcessBench's label)."""
+    return next((i for i, check in enumerate(checks) if not check.ok), -1)
+
+
+def from_row(row: dict) -> Problem:
+    """Return the Problem of one row of a problems table (its `meta` is JSON there)."""
+    return Problem(row["problem_id"], row["family"], row["prompt"], row["answer"], json.loads(row["meta"]))

@@ -1,0 +1,43 @@
+"""Stage kinds: one module each. `docs/contracts.md` says what such a module defines."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from dataclasses import dataclass
+from functools import cache
+from types import ModuleType
+
+from pydantic import BaseModel, ConfigDict
+
+from elenchus.errors import UserError, did_you_mean
+
+
+class StageParams(BaseModel):
+    """Base of all kinds' parameters: typed, immutable, unknown names refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a stage is expected to make and spend: rows of its main table, tokens sampled, read and trained on."""
+
+    rows: int = 0
+    sampled: int = 0
+    prompt: int = 0
+    trained: int = 0
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """Return the names of all kinds: the modules of this package."""
+    return tuple(sorted(m.name for m in pkgutil.iter_modules(__path__)))
+
+
+@cache
+def load(kind: str) -> ModuleType:
+    """Return the module of `kind`; UserError with the nearest name where there is none."""
+    if kind not in names():
+        raise UserError(f"unknown stage kind {kind!r}{did_you_mean(kind, names())}; kinds: {', '.join(names())}")
+    return importlib.import_module(f"elenchus.stages.{kind}")

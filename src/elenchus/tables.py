@@ -1,0 +1,188 @@
+"""The schema of every table that stages exchange, in one place. Parquet on disk, pandas in memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from elenchus.errors import CorruptResult
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+# Type names: str, int, float, bool, and lists of them. "?" marks a column that may hold nulls.
+SCHEMAS: dict[str, dict[str, str]] = {
+    "problems": {"problem_id": "str", "family": "str", "split": "str", "prompt": "str", "answer": "str", "meta": "str"},
+    "solutions": {
+        "solution_id": "str",
+        "problem_id": "str",
+        "family": "str",
+        "sample": "int",  # which of the n samples of this problem
+        "temperature": "float",
+        "text": "str",
+        "steps": "list[str]",  # without step marks
+        "answer": "str",
+        "parsed": "bool",
+        "correct": "bool",  # outcome, by the family's answer checker
+        "first_error": "int",  # exact: 0-based, -1 none (also -1 where unparsed: see `parsed`)
+        "error": "str",  # type of the first error, "" none
+        "finish": "str",
+        "tokens": "int",
+        "logprob": "float",  # sum over tokens, untempered
+    },
+    "critiques": {
+        "critique_id": "str",
+        "solution_id": "str",
+        "problem_id": "str",
+        "critic": "str",
+        "sample": "int",
+        "text": "str",
+        "parsed": "bool",
+        "parse_error": "str",  # "" or why the text is not a critique
+        "verdict": "str",  # "right", "wrong", "" where unparsed
+        "first_error": "int?",  # 0-based, -1 none, null where unparsed
+        "bad_steps": "list[int]",
+        "errors": "list[str]",  # error type of each bad step
+        "fixes": "list[str]",  # what each bad step's result should be
+        "confidence": "float",  # the smallest probability among its verdict words; 1 - noise for oracles
+        "tokens": "int",
+        "logprob": "float",
+    },
+    "refinements": {
+        "refinement_id": "str",
+        "critique_id": "str",
+        "solution_id": "str",
+        "problem_id": "str",
+        "sample": "int",
+        "text": "str",
+        "steps": "list[str]",
+        "answer": "str",
+        "parsed": "bool",
+        "correct": "bool",
+        "was_correct": "bool",  # the solution before
+        "first_error": "int",
+        "tokens": "int",
+        "logprob": "float",
+    },
+    "nodes": {  # search trees
+        "problem_id": "str",
+        "node": "int",  # 0 is the root
+        "parent": "int",  # -1 for the root
+        "depth": "int",
+        "step": "str",
+        "visits": "int",
+        "value": "float",  # backed-up
+        "prior": "float",  # probability of the step under the policy (normalised over siblings)
+        "model_value": "float?",  # what the evaluator said when the node was made
+        "terminal": "bool",
+        "correct": "bool?",  # terminal nodes only
+        "tokens": "int",  # sampled to make this node
+    },
+    "labels": {  # one row a path; labels per step, NaN where there is none
+        "path_id": "str",
+        "problem_id": "str",
+        "steps": "list[str]",
+        "labels": "list[float]",  # in [0, 1]
+        "source": "str",  # checker, tree, rollouts
+    },
+    "units": {  # analytical critique units, MultiCritique's term
+        "solution_id": "str",
+        "critic": "str",
+        "step": "int",
+        "error": "str",
+        "fix": "str",
+        "quality": "float",  # the meta-judge's, in [0, 1]
+        "severity": "float",  # how bad this unit is as critique, 0 none
+        "kept": "bool",
+    },
+    "pairs": {
+        "pair_id": "str",
+        "problem_id": "str",
+        "solution_id": "str",
+        "prompt": "str",  # JSON list of messages
+        "reply": "str",
+        "chosen": "str",
+        "rejected": "str",
+        "chosen_critic": "str",
+        "rejected_critic": "str",
+        "reason": "str",
+        "margin": "float",  # severity of rejected minus severity of chosen
+        "chosen_gain": "float",  # mean outcome of revisions under it
+        "rejected_gain": "float",
+        "kept": "bool",  # passed the revision filter
+    },
+    "scores": {
+        "solution_id": "str",
+        "problem_id": "str",
+        "step_scores": "list[float]",  # in [0, 1]
+        "score": "float",  # the aggregate named in the stage's parameters
+    },
+    "examples": {  # training examples
+        "example_id": "str",
+        "problem_id": "str",
+        "prompt": "str",  # JSON list of messages
+        "reply": "str",  # role that replies
+        "completion": "str",
+    },
+    "metrics": {  # one row a metric of one subject
+        "metric": "str",
+        "value": "float",
+        "low": "float?",  # 95 % bootstrap interval over problems
+        "high": "float?",
+        "n": "int",  # problems (or solutions) it is over
+    },
+    "items": {"metric": "str", "item": "str", "value": "float", "weight": "float"},  # per problem, for paired tests
+    "history": {"step": "int", "metric": "str", "value": "float"},  # of a training
+}
+
+
+def schema(name: str) -> pa.Schema:
+    """Return the Arrow schema of table `name`."""
+    import pyarrow as pa
+
+    kinds = {"str": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
+
+    def arrow(kind: str) -> pa.DataType:
+        return pa.list_(kinds[kind[5:-1]]) if kind.startswith("list[") else kinds[kind]
+
+    columns = SCHEMAS[name]
+    return pa.schema([pa.field(c, arrow(k.rstrip("?")), nullable=True) for c, k in columns.items()])
+
+
+def write(name: str, frame: pd.DataFrame | list[dict], path: Path) -> int:
+    """Write `frame` as table `name` and return its rows; ValueError where columns are missing, unknown or null.
+
+    The bytes depend on the content only.
+    """
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = SCHEMAS[name]
+    if not isinstance(frame, pd.DataFrame):
+        frame = pd.DataFrame(frame, columns=list(columns) if not frame else None)
+    missing, unknown = set(columns) - set(frame.columns), set(frame.columns) - set(columns)
+    if missing or unknown:
+        raise ValueError(f"table {name!r}: missing columns {sorted(missing)}, unknown columns {sorted(unknown)}")
+    frame = frame[list(columns)]
+    for column, kind in columns.items():
+        if not kind.endswith("?") and not kind.startswith("list") and kind != "float" and frame[column].isna().any():
+            raise ValueError(f"table {name!r}: column {column!r} holds nulls")
+    table = pa.Table.from_pandas(frame, schema=schema(name), preserve_index=False).replace_schema_metadata(None)
+    pq.write_table(table, path, compression="zstd")
+    return table.num_rows
+
+
+def read(name: str, path: Path) -> pd.DataFrame:
+    """Return table `name` from `path`; CorruptResult where the file is truncated or of another schema."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowException, OSError) as e:
+        raise CorruptResult(f"{path}: not a readable Parquet file ({e})") from e
+    if table.schema.names != list(SCHEMAS[name]):
+        raise CorruptResult(f"{path}: columns {table.schema.names} are not those of table {name!r}: {list(SCHEMAS[name])}")
+    return table.to_pandas()
