@@ -1,0 +1,1 @@
+"""Critics: what writes critiques, and the one format they are written in."""
