@@ -1,0 +1,139 @@
+"""params.yaml: one schema, one loader. Every section is a typed model; unknown keys are refused with the nearest one.
+
+Sections that all recipes share stand here; a recipe's own section is the `Params` model of its file in
+`workflow/recipes/`. `json_schema` writes the same schema for editors.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+
+from elenchus.errors import UserError
+from elenchus.graph import explain
+
+
+class Section(BaseModel):
+    """Base of all sections: typed, immutable, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Problems(Section):
+    """Which problems, and how many of each split."""
+
+    family: str = Field("chain", description="problem family: a module of src/elenchus/problems (chain, countdown)")
+    options: dict[str, Any] = Field(default_factory=dict, description="the family's difficulty knobs; its Options model lists them")
+    train: int = Field(400, ge=1, description="training problems")
+    validation: int = Field(150, ge=1, description="validation problems: every choice is made on these")
+    test: int = Field(200, ge=1, description="test problems: only measured on")
+    seed: int = Field(0, ge=0, description="which draw of the problem sets; the same for all seeds, so that arms pair up")
+
+
+class Budget(Section):
+    """How engines run."""
+
+    batch_size: int = Field(256, ge=1, description="sequences in flight; bounds memory")
+    max_tokens: int = Field(64, ge=1, description="tokens of a solution or critique at most")
+
+
+class Base(Section):
+    """The sections that all recipes share."""
+
+    scale: Literal["laptop", "cluster"] = Field("laptop", description="cluster lays the section `cluster` over the others")
+    recipes: list[str] = Field(["elenchus"], description="recipes that plain `snakemake` runs")
+    seeds: list[int] = Field([0], min_length=1, description="the seed axis; a claim's verdict needs three or more")
+    problems: Problems = Field(default_factory=Problems, description="problem sets")
+    seed_model: dict[str, Any] = Field(default_factory=dict, description="the seed model's training (stage kind seed_model)")
+    engine: Budget = Field(default_factory=Budget, description="sampling engines")
+    cluster: dict[str, Any] = Field(default_factory=dict, description="values laid over the other sections where scale is cluster")
+
+
+def project_root(start: Path | None = None) -> Path:
+    """Return the nearest folder at or above `start` (default: here) that holds params.yaml and workflow/."""
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents):
+        if (folder / "params.yaml").is_file() and (folder / "workflow").is_dir():
+            return folder
+    raise UserError(f"{here}: not inside an Elenchus project (no params.yaml beside a workflow/ folder here or above)")
+
+
+class Loader(yaml.SafeLoader):
+    """YAML 1.2's scalars, as DVC reads them: 1e-6 is a number; on, no, yes are words; 010 is ten; 12:30 a word."""
+
+
+def _yaml_1_2() -> None:
+    import re
+
+    Loader.yaml_implicit_resolvers = {}
+    for tag, pattern, first in (
+        ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
+        ("int", r"^[-+]?[0-9]+$", "-+0123456789"),
+        ("float", r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$", "-+.0123456789"),
+        ("null", r"^(?:~|null|Null|NULL|)$", "~nN\0"),
+    ):
+        Loader.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(pattern), [*first, ""] if tag == "null" else list(first))
+    Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(loader.construct_scalar(node)))
+
+
+_yaml_1_2()
+
+
+def read_yaml(path: Path) -> dict:
+    """Return the parsed params file; UserError with line and column where it is not YAML or not a mapping."""
+    try:
+        data = yaml.load(path.read_text(), Loader=Loader)  # noqa: S506 (a SafeLoader)
+    except FileNotFoundError:
+        raise UserError(f"{path}: there is no such file; it holds every knob of the workflow (git checkout {path.name})") from None
+    except yaml.YAMLError as e:
+        raise UserError(f"{path}: not valid YAML: {e}") from None
+    if not isinstance(data, dict):
+        raise UserError(f"{path}: found {type(data).__name__}, expected sections (`problems:`, `elenchus:`, ...)")
+    return data
+
+
+def merge(under: dict, over: dict) -> dict:
+    """Return `under` with `over` laid on it, mapping by mapping."""
+    merged = dict(under)
+    for key, value in over.items():
+        merged[key] = merge(merged[key], value) if isinstance(value, dict) and isinstance(merged.get(key), dict) else value
+    return merged
+
+
+def schema_model(recipe_params: dict[str, type[BaseModel]]) -> type[Base]:
+    """Return the model of the whole file: the shared sections and one per recipe."""
+    sections: dict[str, Any] = {
+        name: (model, Field(default_factory=model, description=(model.__doc__ or "").split("\n")[0])) for name, model in recipe_params.items()
+    }
+    return create_model("Config", __base__=Base, **sections)
+
+
+def load(path: Path, recipe_params: dict[str, type[BaseModel]], overrides: dict | None = None) -> Base:
+    """Return the validated configuration of `path`, `overrides` (Snakemake's --config) laid over it.
+
+    Raises UserError that names file and key, what was found and what is allowed.
+    """
+    data = merge(read_yaml(path), overrides or {})
+    model = schema_model(recipe_params)
+    try:
+        if data.get("scale") == "cluster":
+            data = merge(data, data.get("cluster") or {})
+        return model.model_validate(data)
+    except ValidationError as e:
+        raise UserError(f"{path.name}: {explain(e, model)}") from None
+
+
+def json_schema(recipe_params: dict[str, type[BaseModel]]) -> dict:
+    """Return the JSON schema of params.yaml, for editors."""
+    schema = schema_model(recipe_params).model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "params.yaml of Elenchus"}
+
+
+def environment_overrides() -> dict:
+    """Return the overrides of ELENCHUS_PARAMS, a YAML file laid over params.yaml (how tests shrink the main job)."""
+    path = os.environ.get("ELENCHUS_PARAMS")
+    return read_yaml(Path(path)) if path else {}

@@ -1,0 +1,219 @@
+"""The words in which recipes are written. Each method describes one stage and returns it; nothing runs.
+
+    lab.arm("b_star")            what follows belongs to this arm
+    lab.measure(stage, ...)      an evaluation that counts for this arm (round, subject)
+    lab.compare(...)             a paired comparison of two measured things
+    lab.publish(name, stage)     a data set that lands in data/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from elenchus.config import Base
+from elenchus.errors import UserError, did_you_mean
+from elenchus.graph import Stage, make
+from elenchus.recipes import Recipe
+
+SHARED = "shared"  # the arm of stages that no single arm owns
+
+
+@dataclass(frozen=True)
+class Named:
+    """A stage under the name by which people find it."""
+
+    stage: Stage
+    name: str
+    arm: str
+    seed: int
+    round: int | None = None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """An evaluation stage and what it measured: subject is "policy", or the name of a critic."""
+
+    stage: Stage
+    arm: str
+    seed: int
+    round: int
+    subject: str
+
+
+@dataclass(frozen=True)
+class Published:
+    """A table that lands in data/<name>/."""
+
+    name: str
+    stage: Stage
+    table: str
+    description: str
+    seed: int
+
+
+@dataclass
+class Lab:
+    """What a recipe describes for one seed."""
+
+    config: Base
+    recipe: Recipe
+    seed: int
+    named: list[Named] = field(default_factory=list)
+    measured: list[Measured] = field(default_factory=list)
+    published: list[Published] = field(default_factory=list)
+    comparisons: list[dict] = field(default_factory=list)
+    _arm: str = SHARED
+    _round: int | None = None
+
+    # -- arms, rounds, names ---------------------------------------------------------------------------------------
+
+    @contextmanager
+    def arm(self, name: str) -> Iterator[str]:
+        """Count what is described inside for the arm `name`, one of the recipe's."""
+        if name not in self.recipe.arms:
+            raise UserError(f"recipe {self.recipe.id!r} has no arm {name!r}{did_you_mean(name, self.recipe.arms)}; arms: {', '.join(self.recipe.arms)}")
+        before, self._arm = self._arm, name
+        try:
+            yield name
+        finally:
+            self._arm = before
+
+    def arms(self, *names: str) -> Iterator[str]:
+        """Yield each arm, what the loop's body describes counted for it."""
+        for name in names:
+            with self.arm(name):
+                yield name
+
+    def rounds(self, n: int) -> Iterator[int]:
+        """Yield 1..n, what the loop's body describes counted for that round. Round 0 is what was there before."""
+        for r in range(1, n + 1):
+            self._round = r
+            yield r
+        self._round = None
+
+    def stage(self, kind: str, name: str | None = None, params: dict | None = None, **inputs: Stage | Sequence[Stage] | None) -> Stage:
+        """Return a stage of `kind`, filed under `name` (default: the kind)."""
+        made = make(kind, params, seed=self.seed, where=f"recipe {self.recipe.id}", **inputs)
+        self.named.append(Named(made, name or kind, self._arm, self.seed, self._round))
+        return made
+
+    # -- problems and models ---------------------------------------------------------------------------------------
+
+    def problems(self, split: str, n: int | None = None) -> Stage:
+        """Return the problems of a split ("train", "validation", "test"); n defaults to params.yaml's number."""
+        p = self.config.problems
+        params = {"family": p.family, "options": p.options, "split": split, "n": n or getattr(p, split), "seed": p.seed}
+        return self.stage("problems", f"problems-{split}", params)
+
+    def disjoint(self, *splits: Stage) -> Stage:
+        """Return the stage that proves that no problem is in two of `splits`."""
+        return self.stage("disjoint", "disjoint", problems=splits)
+
+    def seed_model(self) -> Stage:
+        """Return the seed model: solves, criticises and refines, each imperfectly."""
+        p = self.config.problems
+        return self.stage("seed_model", "seed-model", {"family": p.family, "options": p.options, **self.config.seed_model})
+
+    # -- sampling and search ---------------------------------------------------------------------------------------
+
+    def _sampling(self, params: dict) -> dict:
+        e = self.config.engine
+        return {"batch_size": e.batch_size, "max_tokens": e.max_tokens, **params}
+
+    def sample(self, actor: Stage, problems: Stage, *, setting: Stage | None = None, name: str = "solutions", **params) -> Stage:
+        """Return n solutions per problem by `actor`; `setting` (a balance stage) overrides the temperature."""
+        return self.stage("sample", name, self._sampling(params), actor=actor, problems=problems, setting=setting)
+
+    def search(self, actor: Stage, problems: Stage, *, value_model: Stage | None = None, name: str = "trees", **params) -> Stage:
+        """Return search trees over partial solutions."""
+        e = self.config.engine
+        return self.stage("search", name, {"batch_size": e.batch_size, **params}, actor=actor, problems=problems, value_model=value_model)
+
+    def label(self, source: str, problems: Stage, *, trees: Stage | None = None, solutions: Stage | None = None, actor: Stage | None = None, name: str = "step-labels", **params) -> Stage:
+        """Return step labels from the exact checker, from search trees or from roll-outs."""
+        return self.stage("label", name, {"source": source, **params}, problems=problems, trees=trees, solutions=solutions, actor=actor)
+
+    # -- critiques -------------------------------------------------------------------------------------------------
+
+    def oracle_critique(self, critic: str, solutions: Stage, problems: Stage, name: str | None = None, **dials) -> Stage:
+        """Return critiques by an exact checker with dials (miss rate, false alarms, blind spots, wrong fixes)."""
+        params = {"source": "oracle", "critic": critic, **dials}
+        return self.stage("critique", name or f"critiques-{critic}", params, solutions=solutions, problems=problems)
+
+    def critique(self, critic: Stage, solutions: Stage, problems: Stage, *, label: str, name: str | None = None, **params) -> Stage:
+        """Return critiques of `solutions` written by a model; `label` is the critic's name in tables."""
+        params = self._sampling({"source": "model", "critic": label, "max_tokens": 2 * self.config.engine.max_tokens, **params})
+        return self.stage("critique", name or f"critiques-{label}", params, critic=critic, solutions=solutions, problems=problems)
+
+    def refine(self, reviser: Stage, critiques: Stage, solutions: Stage, problems: Stage, name: str = "refinements", **params) -> Stage:
+        """Return refinements of `solutions` by `reviser` under `critiques`."""
+        return self.stage("refine", name, self._sampling(params), reviser=reviser, critiques=critiques, solutions=solutions, problems=problems)
+
+    def aggregate(self, critiques: Sequence[Stage], solutions: Stage, problems: Stage, name: str = "aggregated", **params) -> Stage:
+        """Return one critique per solution, merged in units from several critics."""
+        return self.stage("aggregate", name, params, critiques=critiques, solutions=solutions, problems=problems)
+
+    def pairs(self, critiques: Sequence[Stage], units: Stage, solutions: Stage, problems: Stage, revisers: Sequence[Stage], name: str = "pairs", **params) -> Stage:
+        """Return preference pairs between critiques, filtered by whether the better one leads to better refinements."""
+        params = self._sampling(params)
+        return self.stage("pairs", name, params, critiques=critiques, units=units, solutions=solutions, problems=problems, revisers=revisers)
+
+    # -- training --------------------------------------------------------------------------------------------------
+
+    def sft(self, model: Stage, examples: Sequence[Stage], *, previous: Stage | None = None, name: str = "sft", **params) -> Stage:
+        """Return `model` fine-tuned on examples; `previous` hands on its optimizer (B-STaR's online RFT)."""
+        return self.stage("sft", name, params, model=model, examples=examples, previous=previous)
+
+    def dpo(self, model: Stage, pairs: Stage, name: str = "dpo", **params) -> Stage:
+        """Return `model` trained by DPO on preference pairs."""
+        return self.stage("dpo", name, params, model=model, pairs=pairs)
+
+    def grpo(self, critic: Stage, solutions: Stage, problems: Stage, *, actor: Stage | None = None, validation: Stage | None = None, name: str = "grpo", **params) -> Stage:
+        """Return the critic trained by GRPO on composed rewards."""
+        return self.stage("grpo", name, params, critic=critic, actor=actor, solutions=solutions, problems=problems, validation=validation)
+
+    def process_head(self, model: Stage, labels: Stage, problems: Stage, name: str = "process-head", **params) -> Stage:
+        """Return a process-reward / value head trained on step labels."""
+        return self.stage("process_head", name, params, model=model, labels=labels, problems=problems)
+
+    # -- rounds ----------------------------------------------------------------------------------------------------
+
+    def score(self, solutions: Stage, problems: Stage, *, process_head: Stage | None = None, critic: Stage | None = None, name: str = "scores", **params) -> Stage:
+        """Return step scores of solutions by a process head or a critic."""
+        return self.stage("score", name, {"batch_size": self.config.engine.batch_size, **params}, solutions=solutions, problems=problems, process_head=process_head, critic=critic)
+
+    def balance(self, solutions: Sequence[Stage], scores: Sequence[Stage], name: str = "balance", **params) -> Stage:
+        """Return B-STaR's setting (temperature, threshold): the one with the highest balance score on the grid."""
+        return self.stage("balance", name, params, solutions=solutions, scores=scores)
+
+    def select(self, solutions: Stage, problems: Stage, *, scores: Stage | None = None, setting: Stage | None = None, name: str = "selected", **params) -> Stage:
+        """Return the training examples that pass the reward threshold."""
+        return self.stage("select", name, params, solutions=solutions, problems=problems, scores=scores, setting=setting)
+
+    def examples(self, name: str = "examples", *, problems: Stage, solutions: Stage, critiques: Stage | None = None, refinements: Stage | None = None, **params) -> Stage:
+        """Return training examples made of critiques or refinements."""
+        return self.stage("examples", name, params, problems=problems, solutions=solutions, critiques=critiques, refinements=refinements)
+
+    # -- evaluation ------------------------------------------------------------------------------------------------
+
+    def measure(self, evaluation: Stage, *, subject: str = "policy", round: int | None = None, arm: str | None = None) -> Stage:
+        """Count an `evaluate` stage as a measurement of `subject` in this arm and round."""
+        at = self._round if round is None else round
+        self.measured.append(Measured(evaluation, arm or self._arm, self.seed, at or 0, subject))
+        return evaluation
+
+    def evaluate(self, which: str, problems: Stage, *, solutions: Stage, critiques: Stage | None = None, refinements: Stage | None = None, name: str | None = None, **params) -> Stage:
+        """Return the metrics of a policy, a critic or a correction."""
+        return self.stage("evaluate", name or f"evaluation-{which}", {"which": which, **params}, problems=problems, solutions=solutions, critiques=critiques, refinements=refinements)
+
+    def compare(self, name: str, metric: str, *, better: dict, than: dict) -> None:
+        """Ask for the paired difference of `metric` between two measured things, each {arm, round, subject}."""
+        entry = {"name": name, "metric": metric, "better": better, "than": than}
+        if entry not in self.comparisons:
+            self.comparisons.append(entry)
+
+    def publish(self, name: str, stage: Stage, table: str, description: str) -> None:
+        """Let `table` of `stage` land in data/<name>/ with a card."""
+        self.published.append(Published(name, stage, table, description, self.seed))

@@ -1,0 +1,101 @@
+"""The plan: params.yaml and recipes in, the stage graph and the targets out. What Snakemake and the command line share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from elenchus import config as configuration
+from elenchus.code_digest import code_digest
+from elenchus.config import Base
+from elenchus.errors import UserError
+from elenchus.graph import RESULTS, Stage, digest_of, make, walk
+from elenchus.lab import Lab, Measured, Named, Published
+from elenchus.recipes import Recipe, load_all, pick
+
+
+@dataclass(frozen=True)
+class RecipePlan:
+    """One recipe over all its seeds: its stages by name, its measurements, its summary."""
+
+    recipe: Recipe
+    named: tuple[Named, ...]
+    measured: tuple[Measured, ...]
+    published: tuple[Published, ...]
+    summary: Stage
+
+    @cached_property
+    def stages(self) -> tuple[Stage, ...]:
+        """Return every stage that the recipe needs, parents first, the summary last."""
+        return tuple(walk([*(n.stage for n in self.named), self.summary]))
+
+    @cached_property
+    def digest(self) -> str:
+        """Return the digest of the whole: what names the recipe's records (its views' code included)."""
+        names = [[n.name, n.arm, n.seed, n.round, n.stage.digest] for n in self.named]
+        views = [code_digest(f"elenchus.{m}") for m in ("views", "report", "tracking")]
+        texts = [self.recipe.title, self.recipe.summary, self.recipe.departures]
+        published = [[p.name, p.stage.digest, p.table, p.description] for p in self.published]
+        return digest_of([self.recipe.id, names, self.summary.digest, views, texts, published])
+
+    def record(self, what: str) -> Path:
+        """Return the path of a record of this recipe: its report, its tracking stamp, its view stamp."""
+        suffix = "html" if what == "report" else "json"
+        return RESULTS / what / self.recipe.id / f"{self.digest}.{suffix}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All recipes of a project under one configuration."""
+
+    root: Path
+    config: Base
+    recipes: dict[str, Recipe]
+
+    def recipe(self, name: str) -> RecipePlan:
+        """Return the plan of one recipe (cached: a recipe is wired once)."""
+        chosen = pick(self.recipes, name)
+        if chosen.id not in self._plans:
+            self._plans[chosen.id] = plan_recipe(self.config, chosen)
+        return self._plans[chosen.id]
+
+    @cached_property
+    def _plans(self) -> dict[str, RecipePlan]:
+        return {}
+
+    @cached_property
+    def by_digest(self) -> dict[str, Stage]:
+        """Return every stage of every recipe by its digest."""
+        return {s.digest: s for name in self.recipes for s in self.recipe(name).stages}
+
+    def chosen(self) -> list[str]:
+        """Return the recipes that plain `snakemake` runs."""
+        return [pick(self.recipes, name).id for name in self.config.recipes]
+
+
+def load(root: Path, overrides: dict | None = None) -> Plan:
+    """Return the plan of the project at `root`; UserError for anything wrong in params.yaml."""
+    recipes = load_all(root / "workflow" / "recipes")
+    laid_over = configuration.merge(configuration.environment_overrides(), overrides or {})
+    loaded = configuration.load(root / "params.yaml", {r.id: r.params for r in recipes.values()}, laid_over)
+    plan = Plan(root, loaded, recipes)
+    plan.chosen()
+    return plan
+
+
+def plan_recipe(config: Base, recipe: Recipe) -> RecipePlan:
+    """Return `recipe` wired for every seed of `config`."""
+    labs = []
+    for seed in config.seeds:
+        lab = Lab(config, recipe, seed)
+        recipe.wire(lab, getattr(config, recipe.id))
+        labs.append(lab)
+    measured = [m for lab in labs for m in lab.measured]
+    if not measured:
+        raise UserError(f"recipe {recipe.id!r} measures nothing: call lab.measure on an evaluation")
+    labels = [{"arm": m.arm, "round": m.round, "seed": m.seed, "subject": m.subject} for m in measured]
+    params = {"labels": labels, "comparisons": labs[0].comparisons}
+    summary = make("summary", params, seed=None, where=f"recipe {recipe.id}", evaluations=[m.stage for m in measured])
+    named = [n for lab in labs for n in lab.named]
+    return RecipePlan(recipe, tuple(named), tuple(measured), tuple(p for lab in labs for p in lab.published), summary)
