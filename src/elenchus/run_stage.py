@@ -1,0 +1,191 @@
+"""Run one stage: inputs checked, outputs written aside, the manifest last, the folder moved in place at once.
+
+A result is complete or absent. A killed stage leaves only `results/.work/<kind>/<digest>/`, which holds its checkpoints
+and which the next run takes up. Two processes never run the same stage: the second waits for the first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import platform
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from elenchus import stages
+from elenchus.errors import UserError
+from elenchus.job import Job, Result, cost_dict, file_entries, read_manifest
+
+MANIFEST_VERSION = 1
+
+
+def run(spec: dict, results: Path = Path("results")) -> Path:
+    """Run the stage that `spec` (graph.Stage.spec) describes and return its folder; nothing to do where it is complete.
+
+    Raises UserError for anything that the user can mend: damaged inputs, a full disk, read-only results.
+    """
+    kind, digest = spec["kind"], spec["digest"]
+    folder, aside = results / kind / digest, results / ".work" / kind / digest
+    with plain_disk_errors(results), only_one(aside):
+        if (folder / "stage.json").exists():
+            read_manifest(folder)
+            return folder
+        clear_leftovers(folder, aside / "out")
+        (aside / "out").mkdir(parents=True)
+        (aside / "checkpoints").mkdir(exist_ok=True)
+        module = stages.load(kind)
+        job = Job(
+            kind=kind,
+            params=module.Params.model_validate(spec["params"]),
+            seed=spec["rng_seed"],
+            inputs={name: open_inputs(given, results) for name, given in spec["inputs"].items()},
+            out=aside / "out",
+            work=aside / "checkpoints",
+        )
+        measured = Meter()
+        module.run(job)
+        write_manifests(job, spec, module.OUTPUTS, measured)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(aside / "out", folder)
+        shutil.rmtree(aside / "checkpoints", ignore_errors=True)
+    shutil.rmtree(aside, ignore_errors=True)
+    return folder
+
+
+def open_inputs(given: str | list[str], results: Path) -> Result | list[Result]:
+    """Return the input result(s), each with a readable manifest."""
+
+    def one(path: str) -> Result:
+        folder = results / Path(path).relative_to(Path(path).parts[0])
+        read_manifest(folder)
+        return Result(folder)
+
+    return [one(p) for p in given] if isinstance(given, list) else one(given)
+
+
+def clear_leftovers(folder: Path, out: Path) -> None:
+    """Remove what an interrupted run or copy left: a result folder without a manifest, outputs written aside."""
+    if folder.exists():
+        if any(folder.iterdir()):
+            print(f"  {folder}: half-written (no stage.json), made anew", file=sys.stderr)
+        shutil.rmtree(folder)
+    shutil.rmtree(out, ignore_errors=True)
+
+
+def write_manifests(job: Job, spec: dict, outputs: tuple[str, ...], measured: Meter) -> None:
+    """Write cost.json (varies from run to run) and, last, stage.json (does not) into the job's outputs."""
+    files = file_entries(job.out)
+    for name in outputs:
+        if not any(f in (name, f"{name}.parquet") or f.startswith(f"{name}/") for f in files):
+            raise AssertionError(f"stage kind {job.kind!r} promises {name!r} and did not write it; it wrote {sorted(files)}")
+    cost = {**cost_dict(job.cost), **measured.read(), **surroundings()}
+    (job.out / "cost.json").write_text(json.dumps(cost, indent=1, sort_keys=True) + "\n")
+    manifest = {"version": MANIFEST_VERSION, **spec, "files": files}
+    (job.out / "stage.json").write_text(json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+    for path in job.out.rglob("*"):  # on disk before the move: a power cut must not leave a manifest without its files
+        if path.is_file():
+            with path.open("rb") as f:
+                os.fsync(f.fileno())
+
+
+class Meter:
+    """Wall time, processor time and peak memory since it was made."""
+
+    def __init__(self) -> None:
+        self.wall, self.cpu = time.monotonic(), time.process_time()
+
+    def read(self) -> dict:
+        """Return the measurements: seconds, cpu_seconds, peak_memory_mb."""
+        peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return {
+            "seconds": round(time.monotonic() - self.wall, 3),
+            "cpu_seconds": round(time.process_time() - self.cpu, 3),
+            "peak_memory_mb": round(peak_kb / 1024, 1),
+        }
+
+
+def surroundings() -> dict:
+    """Return where and with what a stage ran: host's kind, Python, git commit, when it ended (UTC)."""
+    git = subprocess.run(["git", "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True, text=True, check=False)
+    return {
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "commit": git.stdout.strip() or "unknown",
+        "ended": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+@contextlib.contextmanager
+def only_one(aside: Path) -> Iterator[None]:
+    """Hold the stage's lock (released by the system when the process dies); wait, and say so, where another holds it."""
+    aside.parent.mkdir(parents=True, exist_ok=True)
+    with aside.with_suffix(".lock").open("a+") as f:
+        try:
+            fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"  {aside}: another process runs this stage; waiting for it", file=sys.stderr, flush=True)
+            fcntl.flock(f, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
+def plain_disk_errors(results: Path) -> Iterator[None]:
+    """Turn a full disk and read-only results into one plain message."""
+    try:
+        yield
+    except OSError as e:
+        where = e.filename or results
+        if e.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise UserError(f"{where}: no space left. Nothing was half-written; free some space (results/.work may be removed) and run snakemake again") from e
+        if e.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise UserError(f"{where}: cannot write here ({e.strerror}). Results go to {results.resolve()}: make it writable, for example\n  chmod -R u+w {results.resolve()}") from e
+        raise
+
+
+def main(spec: dict, log: str | None = None) -> int:
+    """Run a stage as a job of its own: messages to the terminal and to `log`; return the exit code."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, so that trainers can save; they may set their own
+    with contextlib.ExitStack() as stack:
+        if log:
+            Path(log).parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(tee_stderr(Path(log)))
+        try:
+            run(spec)
+        except UserError as e:
+            print(f"\n{spec['kind']} {spec['digest']}: {e}\n", file=sys.stderr, flush=True)
+            return 1
+    return 0
+
+
+@contextlib.contextmanager
+def tee_stderr(log: Path) -> Iterator[None]:
+    """Send what is written to stderr (by C libraries too) to the terminal and to `log`."""
+    read_end, write_end = os.pipe()
+    terminal = os.dup(2)
+    os.dup2(write_end, 2)
+    os.close(write_end)
+
+    def copy() -> None:
+        with os.fdopen(read_end, "rb", buffering=0) as source, log.open("wb", buffering=0) as file:
+            while data := source.read(65536):
+                file.write(data)
+                os.write(terminal, data)
+
+    thread = threading.Thread(target=copy, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(terminal, 2)  # closes the pipe's last write end, so the thread ends
+        thread.join(timeout=5)

@@ -1,0 +1,47 @@
+"""What the Snakefile needs from the library: the checked plan, and one workflow at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+from pathlib import Path
+
+from elenchus import plan as planning
+from elenchus.errors import UserError
+
+_held = []  # lock files kept open for the life of the process
+
+
+def checked_plan(root: Path, overrides: dict) -> planning.Plan:
+    """Return the plan with every recipe wired and validated, or end with one plain message, before any job starts."""
+    try:
+        plan = planning.load(root, overrides)
+        _ = plan.by_digest
+    except UserError as e:
+        print(f"elenchus: {e}", file=sys.stderr)
+        sys.exit(1)
+    return plan
+
+
+def exclusive(root: Path) -> None:
+    """Hold this folder's workflow lock, or end saying who holds it. The system frees it when the process dies, however
+    it dies, so that there is never a stale lock to remove."""
+    folder = root / "results"
+    try:
+        folder.mkdir(exist_ok=True)
+        f = (folder / ".lock").open("a+")
+    except OSError as e:
+        print(f"elenchus: {folder}: cannot write here ({e.strerror}). Results go there: make it writable, for example\n  chmod -R u+w {folder}", file=sys.stderr)
+        sys.exit(1)
+    try:
+        fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        f.seek(0)
+        holder = f.read().strip() or "unknown"
+        print(f"elenchus: another snakemake (process {holder}) runs in {root}. Wait until it ends, or stop it with\n  kill {holder}", file=sys.stderr)
+        sys.exit(1)
+    f.truncate(0)
+    f.write(str(os.getpid()))
+    f.flush()
+    _held.append(f)

@@ -1,0 +1,51 @@
+# What all rules share: the plan, the form of a stage's rule, and the functions that look a stage up by its digest.
+
+from pathlib import Path
+
+from elenchus import stages
+from elenchus.environment import quiet
+from elenchus.workflow import checked_plan, exclusive
+
+quiet()
+plan = checked_plan(Path(workflow.basedir), config)
+if workflow.is_main_process and not workflow.output_settings.dryrun:
+    exclusive(Path(workflow.basedir))
+
+
+wildcard_constraints:
+    digest="[0-9a-f]{16}",
+
+
+def recipe_target(name):
+    """Return the file whose existence means that everything of a recipe is done and filed."""
+    return str(plan.recipe(name).record("view"))
+
+
+def stage_inputs(wildcards):
+    """Return the manifests of a stage's inputs. `ancient`: content-addressed, so never out of date."""
+    return [ancient(str(parent.manifest)) for parent in plan.by_digest[wildcards.digest].parents]
+
+
+def stage_spec(wildcards):
+    """Return all that a job needs to run its stage."""
+    return plan.by_digest[wildcards.digest].spec()
+
+
+# The form of every stage's rule: `use rule stage as <kind> with:` gives it its folder, threads and resources.
+rule stage:
+    input:
+        stage_inputs,
+    output:
+        "results/_stage/{digest}/stage.json",
+    log:
+        "results/log/_stage/{digest}.log",
+    params:
+        spec=stage_spec,
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=lambda wildcards, attempt: 30 * attempt,
+    message:
+        "{rule} {wildcards.digest}"
+    script:
+        "../scripts/stage.py"

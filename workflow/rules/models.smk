@@ -1,0 +1,12 @@
+# Models that the workflow makes from nothing.
+
+
+use rule stage as seed_model with:
+    output:
+        "results/seed_model/{digest}/stage.json",
+    log:
+        "results/log/seed_model/{digest}.log",
+    threads: stages.load("seed_model").THREADS
+    resources:
+        mem_mb=2000,
+        runtime=lambda wildcards, attempt: 60 * attempt,

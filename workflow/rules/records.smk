@@ -1,0 +1,36 @@
+# What people look at: a recipe's report, its MLflow runs, its links, metrics and published data sets.
+# Each file's name holds the digest of the whole recipe, so that a record is never out of date. When one is made, those of
+# other digests go: the paths for people (results/by-recipe, results/metrics, data) show what params.yaml says now.
+
+RECORDS = {"report": [], "tracking": ["report"], "view": ["report", "tracking"]}  # each record and those it follows
+
+for recipe_id in plan.recipes:
+    recipe_plan = plan.recipe(recipe_id)
+    for what, follows in RECORDS.items():
+
+        rule:
+            name:
+                f"{what}_{recipe_id}"
+            input:
+                [ancient(str(s.manifest)) for s in recipe_plan.stages],
+                [ancient(str(recipe_plan.record(w))) for w in follows],
+            output:
+                str(recipe_plan.record(what)),
+            log:
+                f"results/log/{what}/{recipe_plan.digest}.log",
+            params:
+                what=what,
+                recipe=recipe_id,
+                overrides=dict(config),
+            localrule: True
+            message:
+                f"{what} of {recipe_id}"
+            script:
+                "../scripts/record.py"
+
+    rule:
+        name:
+            recipe_id
+        input:
+            str(recipe_plan.record("view")),
+        localrule: True

@@ -1,0 +1,28 @@
+# What policies write: solutions, search trees, and the step labels that come of them.
+
+
+use rule stage as sample with:
+    output:
+        "results/sample/{digest}/stage.json",
+    log:
+        "results/log/sample/{digest}.log",
+    threads: stages.load("sample").THREADS
+
+
+use rule stage as search with:
+    output:
+        "results/search/{digest}/stage.json",
+    log:
+        "results/log/search/{digest}.log",
+    threads: stages.load("search").THREADS
+    resources:
+        mem_mb=2000,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+
+
+use rule stage as label with:
+    output:
+        "results/label/{digest}/stage.json",
+    log:
+        "results/log/label/{digest}.log",
+    threads: stages.load("label").THREADS

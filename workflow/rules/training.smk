@@ -1,0 +1,53 @@
+# Training through TRL, and our own process head.
+
+
+use rule stage as examples with:
+    output:
+        "results/examples/{digest}/stage.json",
+    log:
+        "results/log/examples/{digest}.log",
+    threads: stages.load("examples").THREADS
+
+
+use rule stage as sft with:
+    output:
+        "results/sft/{digest}/stage.json",
+    log:
+        "results/log/sft/{digest}.log",
+    threads: stages.load("sft").THREADS
+    resources:
+        mem_mb=3000,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+
+
+use rule stage as dpo with:
+    output:
+        "results/dpo/{digest}/stage.json",
+    log:
+        "results/log/dpo/{digest}.log",
+    threads: stages.load("dpo").THREADS
+    resources:
+        mem_mb=3000,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+
+
+use rule stage as grpo with:
+    output:
+        "results/grpo/{digest}/stage.json",
+    log:
+        "results/log/grpo/{digest}.log",
+    threads: stages.load("grpo").THREADS
+    resources:
+        mem_mb=3000,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+
+
+use rule stage as process_head with:
+    output:
+        "results/process_head/{digest}/stage.json",
+    log:
+        "results/log/process_head/{digest}.log",
+    threads: stages.load("process_head").THREADS
+    resources:
+        mem_mb=2000,
+        runtime=lambda wildcards, attempt: 60 * attempt,
