@@ -1,0 +1,1 @@
+"""Metrics: pure functions of counts and arrays, and the statistics that compare them. No files and no models here."""

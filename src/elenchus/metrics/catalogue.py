@@ -1,0 +1,133 @@
+"""Every metric by name: what it says, its range, which way is better, and the ratios that it is computed from.
+
+Evaluations store *parts*: ratios with a value and a weight for each problem (table `items`). A metric is its own part,
+or a function of several parts, so that its bootstrap draws problems once for all of them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from elenchus.errors import UserError, did_you_mean
+from elenchus.metrics import calibration, correction
+from elenchus.metrics.bootstrap import Statistic, one
+
+UNIT = (0.0, 1.0)
+GAPS = tuple(f"calibration_gap_{b}" for b in range(calibration.BINS))
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric's facts. better: "higher", "lower" or "" where neither is. parts: () means the metric itself."""
+
+    says: str
+    better: str = "higher"
+    bounds: tuple[float, float] | None = UNIT
+    parts: tuple[str, ...] = ()
+    statistic: Statistic = one
+
+
+def harmonic(ratios: np.ndarray) -> np.ndarray:
+    """Return the harmonic mean of two ratios (..., 2), 0 where both are 0."""
+    top, bottom = 2 * ratios[..., 0] * ratios[..., 1], ratios[..., 0] + ratios[..., 1]
+    return np.where(bottom == 0, 0.0, top / np.where(bottom == 0, 1.0, bottom))
+
+
+def gain(ratios: np.ndarray) -> np.ndarray:
+    """Return the second ratio less the first."""
+    return ratios[..., 1] - ratios[..., 0]
+
+
+def relative_gain(ratios: np.ndarray) -> np.ndarray:
+    """Return RSS of (Acc1, Acc2)."""
+    return correction.rss(ratios[..., 0], ratios[..., 1])
+
+
+def absolute_sum(ratios: np.ndarray) -> np.ndarray:
+    """Return the sum of the ratios' absolute values (expected calibration error from its bins' gaps)."""
+    return np.abs(ratios).sum(axis=-1)
+
+
+METRICS: dict[str, Metric] = {
+    # a policy; a number follows "@"
+    "accuracy": Metric("share of solutions with the right answer"),
+    "pass@": Metric("chance that k samples hold a right answer, or s different right solutions (pass@k-s)"),
+    "majority@": Metric("chance that the most frequent answer of k samples is right, ties broken at random"),
+    "best@": Metric("chance that the best-scored of k samples is right"),
+    "reward@": Metric("chance that the s best-scored of k samples are all right (reward@k-s)"),
+    "diversity": Metric("share of different steps among the steps of a problem's right solutions"),
+    "sound": Metric("share of right-answered solutions in which every step is right"),
+    "parsed": Metric("share of texts that keep to the format"),
+    "tokens": Metric("tokens sampled for one text", "lower", None),
+    # a critic
+    "acc_error": Metric("share of erroneous solutions whose first wrong step is named"),
+    "acc_correct": Metric("share of sound solutions in which no error is found"),
+    "first_error_f1": Metric(
+        "harmonic mean of the two (ProcessBench)", parts=("acc_error", "acc_correct"), statistic=harmonic
+    ),
+    "vote_acc_error": Metric("acc_error of the majority of a solution's critiques"),
+    "vote_acc_correct": Metric("acc_correct of the majority of a solution's critiques"),
+    "vote_first_error_f1": Metric(
+        "first-error F1 of the majority of a solution's critiques",
+        parts=("vote_acc_error", "vote_acc_correct"),
+        statistic=harmonic,
+    ),
+    "verdict_accuracy": Metric("share of critiques whose overall verdict is that of the answer checker"),
+    "verdict_accuracy_right": Metric("verdict accuracy on right solutions"),
+    "verdict_accuracy_wrong": Metric("verdict accuracy on wrong solutions"),
+    "unit_precision": Metric("share of the flagged steps that are wrong"),
+    "unit_recall": Metric("share of the wrong steps that are flagged"),
+    "unit_f1": Metric("harmonic mean of the two", parts=("unit_precision", "unit_recall"), statistic=harmonic),
+    "fix_accuracy": Metric("share of the wrong and flagged steps whose right result the critique names"),
+    "brier": Metric("mean squared gap of confidence and the verdict being right", "lower"),
+    "ece": Metric(
+        "expected calibration error of the confidence in the verdict", "lower", parts=GAPS, statistic=absolute_sum
+    ),
+    # a correction
+    "acc1": Metric("accuracy before"),
+    "acc2": Metric("accuracy after"),
+    "delta": Metric("accuracy after less before", bounds=(-1.0, 1.0), parts=("acc1", "acc2"), statistic=gain),
+    "cl": Metric("confidence level: right answers that stay right"),
+    "cs": Metric("critique score: wrong answers that become right"),
+    "rss": Metric(
+        "relative self-correction score, 0.5 is no change", bounds=None, parts=("acc1", "acc2"), statistic=relative_gain
+    ),
+    "right_to_right": Metric("share of attempts right before and after"),
+    "right_to_wrong": Metric("share of attempts that revision spoils (D c->i)", "lower"),
+    "wrong_to_right": Metric("share of attempts that revision mends (D i->c)"),
+    "wrong_to_wrong": Metric("share of attempts wrong before and after", "lower"),
+    "prefix_kept": Metric("share of erroneous solutions whose steps before the first error are kept"),
+    "error_repaired": Metric(
+        "share of erroneous solutions whose first wrong step is right afterwards, and those before it"
+    ),
+    # steps scored
+    "step_accuracy": Metric("share of steps scored on the right side of one half"),
+}
+NUMBERED = re.compile(r"^(pass|majority|best|reward)@\d+(-\d+)?$")
+
+
+def find(name: str) -> Metric:
+    """Return the facts of metric `name` ("pass@8" is found as "pass@"); UserError where there is none."""
+    key = f"{name.split('@')[0]}@" if NUMBERED.match(name) else name
+    if key not in METRICS or key.endswith("@") != bool(NUMBERED.match(name)):
+        raise UserError(f"unknown metric {name!r}{did_you_mean(name, METRICS)}; metrics: {', '.join(METRICS)}")
+    return METRICS[key]
+
+
+def parts_of(name: str) -> tuple[str, ...]:
+    """Return the parts that metric `name` is computed from."""
+    return find(name).parts or (name,)
+
+
+def computable(parts: Iterable[str]) -> list[str]:
+    """Return the metrics that these parts allow, in catalogue order, those with a number last."""
+    parts = set(parts)
+    plain = [n for n, m in METRICS.items() if not n.endswith("@") and set(m.parts or (n,)) <= parts]
+    return plain + sorted(
+        (p for p in parts if NUMBERED.match(p)),
+        key=lambda p: [int(x) if x.isdigit() else x for x in re.split(r"(\d+)", p)],
+    )

@@ -1,0 +1,118 @@
+"""What of a sampled pool becomes training data: rewards composed of named terms, thresholds, top-k and duplicates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+SELECTORS = ("threshold", "topk_fill")
+REFERENCE_REWARD = 1.0  # of a reference solution among the candidates (B-STaR's code)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One sample of a pool. key: its canonical text, for telling duplicates; right: its answer is right."""
+
+    id: str
+    query: str
+    key: str
+    reward: float
+    right: bool
+
+
+def process_score(step_scores: Sequence[float]) -> float:
+    """Return the least of the step scores, scaled from [0, 1] to [-1, 1]; -1 for no steps (B-STaR's r_prm)."""
+    return 2.0 * min(step_scores, default=0.0) - 1.0
+
+
+def reward(right: bool, step_scores: Sequence[float] | None = None, process_weight: float = 1.0) -> float:
+    """Return r = 1[right] + w r_prm, B-STaR's answer-and-process reward; without step scores, the answer's alone.
+
+    With w = 1 (paper) right samples have r in [0, 2] and wrong ones in [-1, 1]. The code adds a fifth of a raw logit.
+    """
+    process = 0.0 if step_scores is None else process_weight * process_score(step_scores)
+    return float(right) + process
+
+
+def weighted(terms: Mapping[str, float], weights: Mapping[str, float]) -> float:
+    """Return the weighted sum of named reward terms; ValueError where a weight has no term."""
+    missing = sorted(set(weights) - set(terms))
+    if missing:
+        raise ValueError(f"no reward term {', '.join(missing)}; terms: {', '.join(sorted(terms))}")
+    return float(sum(weight * terms[name] for name, weight in weights.items()))
+
+
+def without_duplicates(pool: Sequence[Candidate]) -> list[Candidate]:
+    """Return the pool without repeated (query, key): of equal ones, the first of the highest reward."""
+    first: dict[tuple[str, str], Candidate] = {}
+    for c in pool:
+        known = first.get((c.query, c.key))
+        if known is None or c.reward > known.reward:
+            first[c.query, c.key] = c
+    chosen = {id(c) for c in first.values()}
+    return [c for c in pool if id(c) in chosen]
+
+
+def above(pool: Sequence[Candidate], threshold: float) -> list[Candidate]:
+    """Return the candidates with reward > threshold (strict, as in the paper)."""
+    return [c for c in pool if c.reward > threshold]
+
+
+def top_k(pool: Sequence[Candidate], k: int) -> list[Candidate]:
+    """Return each query's k best by reward, in the pool's order; of equal rewards, the earlier."""
+    if k < 0:
+        raise ValueError(f"k = {k} is negative")
+    ranked: dict[str, list[int]] = {}
+    for i, c in enumerate(pool):
+        ranked.setdefault(c.query, []).append(i)
+    keep = {i for at in ranked.values() for i in sorted(at, key=lambda i: (-pool[i].reward, i))[:k]}
+    return [c for i, c in enumerate(pool) if i in keep]
+
+
+def fill_k(pool: Sequence[Candidate], wanted: int, most: int = 64) -> int:
+    """Return the smallest k in 1 .. most for which the top k of every query add up to `wanted`; `most` if none does."""
+    sizes: dict[str, int] = {}
+    for c in pool:
+        sizes[c.query] = sizes.get(c.query, 0) + 1
+    return next((k for k in range(1, most) if sum(min(k, n) for n in sizes.values()) >= wanted), most)
+
+
+def select(
+    pool: Sequence[Candidate],
+    *,
+    selector: str = "threshold",
+    threshold: float = 0.0,
+    per_query: int = 0,
+    wanted: int = 0,
+    dedup: bool = True,
+) -> list[Candidate]:
+    """Return the candidates that are kept, in the pool's order.
+
+    selector: "threshold" keeps reward > threshold; "topk_fill" then keeps each query's top K, K from `fill_k(wanted)`.
+    per_query: at most so many a query, 0 for no limit. wanted: where the rest is still more, whole ranks of all queries
+    are kept before deeper ones until `wanted` is reached, 0 for no limit.
+    """
+    if selector not in SELECTORS:
+        raise ValueError(f"selector {selector!r} is not one of {SELECTORS}")
+    if selector == "topk_fill" and wanted < 1:
+        raise ValueError("selector topk_fill needs wanted >= 1")
+    kept = above(pool, threshold)
+    if dedup:
+        kept = without_duplicates(kept)
+    if per_query:
+        kept = top_k(kept, per_query)
+    if selector == "topk_fill":
+        return top_k(kept, fill_k(kept, wanted))
+    return _cut(kept, wanted) if wanted and len(kept) > wanted else kept
+
+
+def _cut(pool: Sequence[Candidate], wanted: int) -> list[Candidate]:
+    """Return `wanted` candidates, spread over queries: each query's best first, then each query's second, and so on."""
+    ranks: dict[str, int] = {}
+    order = sorted(range(len(pool)), key=lambda i: (-pool[i].reward, i))
+    depth = {}
+    for i in order:
+        depth[i] = ranks.get(pool[i].query, 0)
+        ranks[pool[i].query] = depth[i] + 1
+    keep = set(sorted(order, key=lambda i: depth[i])[:wanted])
+    return [c for i, c in enumerate(pool) if i in keep]
