@@ -7,12 +7,15 @@ Sections that all recipes share stand here; a recipe's own section is the `Param
 from __future__ import annotations
 
 import os
+from copy import copy
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
+from elenchus import stages
 from elenchus.errors import UserError
 from elenchus.graph import explain
 
@@ -21,6 +24,28 @@ class Section(BaseModel):
     """Base of all sections: typed, immutable, unknown keys refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Knobs(Section):
+    """A part of a stage kind's parameters, as params.yaml gives them; `**knobs` passes on just those that it sets."""
+
+    def keys(self) -> list[str]:
+        """Return the names that were set."""
+        return sorted(self.model_fields_set)
+
+    def __getitem__(self, key: str) -> Any:
+        return self.model_dump(mode="json")[key]
+
+
+@cache
+def knobs(kind: str) -> type[Knobs]:
+    """Return the model of all parameters of stage kind `kind`, each optional: types, ranges and texts are the kind's."""
+    fields = {}
+    for name, field in stages.load(kind).Params.model_fields.items():
+        loose = copy(field)
+        loose.default, loose.default_factory = None, None
+        fields[name] = (field.annotation | None, loose)
+    return create_model(f"{kind}_knobs", __base__=Knobs, __doc__=f"Parameters of the stage kind {kind}.", **fields)
 
 
 class Problems(Section):
@@ -48,7 +73,7 @@ class Base(Section):
     recipes: list[str] = Field(["elenchus"], description="recipes that plain `snakemake` runs")
     seeds: list[int] = Field([0], min_length=1, description="the seed axis; a claim's verdict needs three or more")
     problems: Problems = Field(default_factory=Problems, description="problem sets")
-    seed_model: dict[str, Any] = Field(default_factory=dict, description="the seed model's training (stage kind seed_model)")
+    seed_model: knobs("seed_model") = Field(default_factory=knobs("seed_model"), description="the seed model's training")
     engine: Budget = Field(default_factory=Budget, description="sampling engines")
     cluster: dict[str, Any] = Field(default_factory=dict, description="values laid over the other sections where scale is cluster")
 

@@ -1,0 +1,43 @@
+# The commands of a fresh machine. Everything goes into .venv and results/; nothing else on the machine is touched.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+export PATH := $(BIN):$(PATH)
+
+.PHONY: reproduce test test-quick lint format bench clean help
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+reproduce: $(VENV)/ready  ## install, then run the main job on the laptop scale
+	snakemake
+
+test: $(VENV)/ready  ## install, then run the whole test-suite
+	pytest tests
+
+test-quick: $(VENV)/ready  ## the unit tests alone
+	pytest tests/unit
+
+lint: $(VENV)/ready  ## ruff, snakefmt, Snakemake's own linter, the schema of params.yaml
+	ruff check . && ruff format --check .
+	snakefmt --check Snakefile workflow/rules
+	snakemake --lint
+	elenchus schema --check
+
+format: $(VENV)/ready  ## let ruff and snakefmt rewrite the code
+	ruff check --fix . ; ruff format .
+	snakefmt Snakefile workflow/rules
+
+bench: $(VENV)/ready  ## speed measurements, each a ratio within one run
+	for b in benchmarks/*.py; do echo "== $$b"; python $$b || exit 1; done
+
+$(VENV)/ready: requirements/laptop.txt pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) not found; name another 3.11 or 3.12: make $(MAKECMDGOALS) PYTHON=python3" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@echo "installing 217 pinned packages into $(VENV) (two to three minutes)"
+	$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements/laptop.txt || { echo "make: the pinned packages could not be installed. Where torch's CPU build is what is missing, tell pip where it is: PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS" >&2; exit 1; }
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+clean:  ## remove results (the environment and published data stay)
+	rm -rf results .snakemake
