@@ -17,7 +17,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from elenchus import seeds, stages, tables
-from elenchus.code_digest import code_digest
+from elenchus.code_digest import code_digest, definition_digests
 from elenchus.errors import UserError, did_you_mean
 
 RESULTS = Path("results")
@@ -87,6 +87,10 @@ class Stage:
         """Return the path of stage.json, whose existence means that the result is complete."""
         return self.folder / "stage.json"
 
+    def definitions(self) -> dict[str, str]:
+        """Return {definition: digest} of all code behind `code`: what names a change of code."""
+        return kind_definitions(self.kind, self.families)
+
     @property
     def rng_seed(self) -> int:
         """Return the seed of the stage's random streams."""
@@ -103,6 +107,7 @@ class Stage:
             "digest": self.digest,
             "identity": self.identity,
             "code": self.code,
+            "families": list(self.families),
             "params": self.params,
             "inputs": {name: folders(given) for name, given in self.inputs.items()},
             "seed": self.seed,
@@ -116,6 +121,18 @@ def kind_code(kind: str, families: tuple[str, ...]) -> str:
     outputs = {name: tables.SCHEMAS.get(name) for name in stages.load(kind).OUTPUTS}
     parts = [code_digest(f"elenchus.stages.{kind}", ("run", "Params")), outputs]
     return digest_of(parts + [code_digest(f"elenchus.problems.{family}") for family in families])
+
+
+@cache
+def kind_definitions(kind: str, families: tuple[str, ...]) -> dict[str, str]:
+    """Return {definition: digest} of what `kind_code` digests."""
+    found = dict(definition_digests(f"elenchus.stages.{kind}", ("run", "Params")))
+    for family in families:
+        found.update(definition_digests(f"elenchus.problems.{family}"))
+    for name in stages.load(kind).OUTPUTS:
+        if name in tables.SCHEMAS:
+            found[f"elenchus.tables:SCHEMAS[{name}]"] = digest_of(tables.SCHEMAS[name])[:12]
+    return dict(sorted(found.items()))
 
 
 def make(kind: str, params: dict | None = None, *, seed: int | None, where: str = "", **inputs: Stage | Iterable[Stage] | None) -> Stage:

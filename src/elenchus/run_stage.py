@@ -22,7 +22,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from elenchus import stages
+from elenchus import graph, stages
 from elenchus.errors import UserError
 from elenchus.job import Job, Result, cost_dict, file_entries, read_manifest
 
@@ -90,7 +90,8 @@ def write_manifests(job: Job, spec: dict, outputs: tuple[str, ...], measured: Me
             raise AssertionError(f"stage kind {job.kind!r} promises {name!r} and did not write it; it wrote {sorted(files)}")
     cost = {**cost_dict(job.cost), **measured.read(), **surroundings()}
     (job.out / "cost.json").write_text(json.dumps(cost, indent=1, sort_keys=True) + "\n")
-    manifest = {"version": MANIFEST_VERSION, **spec, "files": files}
+    code = graph.kind_definitions(spec["kind"], tuple(spec.get("families", ())))  # names what differs from another result's code
+    manifest = {"version": MANIFEST_VERSION, **spec, "definitions": code, "files": files}
     (job.out / "stage.json").write_text(json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
     for path in job.out.rglob("*"):  # on disk before the move: a power cut must not leave a manifest without its files
         if path.is_file():

@@ -1,0 +1,106 @@
+"""What a recipe found, read from its finished stages: measurements, costs, training histories. Plain data, no pandas."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from elenchus.errors import CorruptResult, UserError
+from elenchus.graph import Stage, walk
+from elenchus.job import Result
+from elenchus.plan import Plan, RecipePlan
+
+SPENT = ("sampled", "prompt", "trained", "oracle_calls", "seconds")  # what adds up over stages
+
+
+def result(root: Path, stage: Stage) -> Result:
+    """Return a stage's result; UserError with the command that makes it where there is none."""
+    folder = root / stage.folder
+    if not (folder / "stage.json").is_file():
+        raise UserError(f"{stage.folder}: not made yet; make it with\n  snakemake {stage.manifest}")
+    return Result(folder)
+
+
+def done(root: Path, stage: Stage) -> bool:
+    """Return whether a stage's result is there."""
+    return (root / stage.manifest).is_file()
+
+
+def rows(found: Result, name: str) -> list[dict]:
+    """Return the rows of table `name` of a result, its bytes checked."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = found.file(f"{name}.parquet")
+    try:
+        return pq.read_table(path, use_threads=False).to_pylist()
+    except pa.ArrowException as e:
+        raise CorruptResult(f"{path}: not a readable Parquet file ({e})") from e
+
+
+def number(value: float | None) -> float | None:
+    """Return a float, None where it is absent or not a number."""
+    return None if value is None or value != value else value
+
+
+def measurements(plan: Plan, recipe: RecipePlan) -> list[dict]:
+    """Return one row per arm, seed, round, subject and metric, in the recipe's order.
+
+    Keys: arm, seed, round, subject, metric, value, low, high, n, stage (digest). low and high are None where an
+    evaluation gives no interval.
+    """
+    found = []
+    for m in recipe.measured:
+        label = {"arm": m.arm, "seed": m.seed, "round": m.round, "subject": m.subject}
+        for row in rows(result(plan.root, m.stage), "metrics"):
+            found.append(
+                {
+                    **label,
+                    "metric": row["metric"],
+                    **{k: number(row[k]) for k in ("value", "low", "high")},
+                    "n": row["n"],
+                    "stage": m.stage.digest,
+                }
+            )
+    return found
+
+
+def cost(root: Path, stage: Stage) -> dict:
+    """Return a stage's cost.json, {} where the stage is not done."""
+    path = root / stage.folder / "cost.json"
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def total_cost(root: Path, stages: Iterable[Stage]) -> dict:
+    """Return the sums of `stages`' costs (tokens, calls, seconds) and the largest peak_memory_mb."""
+    costs = [cost(root, s) for s in stages]
+    total = {key: sum(c.get(key, 0) for c in costs) for key in SPENT}
+    return {**total, "peak_memory_mb": max((c.get("peak_memory_mb", 0) for c in costs), default=0)}
+
+
+def arms(recipe: RecipePlan) -> list[str]:
+    """Return the arms that were measured, those of the recipe first, in its order."""
+    measured = {m.arm for m in recipe.measured}
+    return [a for a in recipe.recipe.arms if a in measured] + sorted(measured - set(recipe.recipe.arms))
+
+
+def seeds(recipe: RecipePlan) -> list[int]:
+    """Return the seeds of a recipe, ascending."""
+    return sorted({m.seed for m in recipe.measured})
+
+
+def arm_stages(recipe: RecipePlan, arm: str, seed: int) -> list[Stage]:
+    """Return every stage that an arm's measurements of one seed need, those it shares with other arms included."""
+    return list(walk(m.stage for m in recipe.measured if m.arm == arm and m.seed == seed))
+
+
+def histories(plan: Plan, recipe: RecipePlan) -> Iterator[tuple[object, list[dict]]]:
+    """Yield (named stage, history rows) for each training that a recipe names and that is done."""
+    seen = set()
+    for named in recipe.named:
+        folder = plan.root / named.stage.folder
+        if named.stage.digest in seen or not (folder / "history.parquet").is_file():
+            continue
+        seen.add(named.stage.digest)
+        yield named, rows(Result(folder), "history")

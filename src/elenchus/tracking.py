@@ -1,0 +1,296 @@
+"""MLflow as a view of the results: one experiment per recipe, one run per arm and seed. The files stay the truth.
+
+Recording is idempotent. A run is known by its tag `spec`, the digest of what it measured and of its parameters. A finished
+run whose numbers are those on disk is kept as it is; its times come from the stages' cost.json, so that even a repeated
+write would add nothing. A run that was interrupted, or whose results were made anew with other numbers, is replaced.
+The store is `mlflow.db` in the project's folder, or what MLFLOW_TRACKING_URI names.
+"""
+
+from __future__ import annotations
+
+import calendar
+import contextlib
+import fcntl
+import logging
+import os
+import re
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from elenchus import findings, views
+from elenchus.config import read_yaml
+from elenchus.environment import quiet
+from elenchus.errors import UserError
+from elenchus.graph import RESULTS, Stage, digest_of
+from elenchus.lab import Named
+from elenchus.plan import Plan, RecipePlan
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+SECTIONS = ("scale", "problems", "seed_model", "engine")  # of params.yaml, besides the recipe's own
+
+
+@dataclass(frozen=True)
+class Run:
+    """One arm of one seed as MLflow will show it. metrics: (key, value, time in ms, step)."""
+
+    arm: str
+    seed: int
+    spec: str
+    params: dict[str, str]
+    metrics: list[tuple[str, float, int, int]]
+    spent: dict[str, float]  # seconds and memory: they vary from run to run, so no part of `content`
+    tags: dict[str, str]
+    start: int
+    end: int
+
+    @property
+    def content(self) -> str:
+        """Return the digest of parameters and metrics, times left out."""
+        return digest_of([self.params, [[k, v, step] for k, v, _, step in self.metrics]])
+
+
+# -- what to record ----------------------------------------------------------------------------------------------------
+
+
+def runs(plan: Plan, recipe: RecipePlan) -> list[Run]:
+    """Return the runs of a recipe, from its finished stages."""
+    measured = findings.measurements(plan, recipe)
+    histories = list(findings.histories(plan, recipe))
+    data = data_versions(plan.root)
+    made = []
+    for arm in findings.arms(recipe):
+        for seed in findings.seeds(recipe):
+            own = [m for m in measured if m["arm"] == arm and m["seed"] == seed]
+            if own:
+                trained = [(n, rows) for n, rows in histories if n.arm == arm and n.seed == seed]
+                made.append(one_run(plan, recipe, arm, seed, own, trained, data))
+    return made
+
+
+def one_run(plan: Plan, recipe: RecipePlan, arm: str, seed: int, own: list[dict], trained: list, data: dict) -> Run:
+    """Return the run of one arm and seed: `own` its measurements, `trained` its training histories."""
+    stages = findings.arm_stages(recipe, arm, seed)
+    times = {s.digest: ended(plan.root, s) for s in stages}
+    metrics = []
+    for m in own:
+        key = metric_key(f"{m['subject']}/{m['metric']}")
+        for suffix, value in (("", m["value"]), (".low", m["low"]), (".high", m["high"])):
+            if value is not None:
+                metrics.append((key + suffix, float(value), times[m["stage"]], m["round"]))
+    for named, rows in trained:
+        where = named.name + (f"-round{named.round}" if named.round else "")
+        for row in rows:
+            if findings.number(row["value"]) is not None:
+                at = times.get(named.stage.digest) or ended(plan.root, named.stage)
+                metrics.append((metric_key(f"train/{where}/{row['metric']}"), float(row["value"]), at, int(row["step"])))
+    total = findings.total_cost(plan.root, stages)
+    end = max(times.values())
+    metrics += [(f"cost/{k}", float(total[k]), end, 0) for k in ("sampled", "prompt", "trained", "oracle_calls")]
+    section = {name: dump(getattr(plan.config, name)) for name in (*SECTIONS, recipe.recipe.id)}
+    params = {k: str(v)[:6000] for k, v in flatten(section).items()} | {"arm": arm, "seed": str(seed)}
+    tags = {
+        "recipe": recipe.recipe.id,
+        "arm": arm,
+        "seed": str(seed),
+        "arxiv": recipe.recipe.arxiv,
+        "mlflow.runName": f"{arm}/seed{seed}",
+        "mlflow.source.git.commit": commit(plan.root, stages),
+        "command": f"snakemake {recipe.recipe.id}",
+        **{f"stage.{place}": digest for place, digest in stage_names(recipe.named, arm, seed).items()},
+        **data,
+    }
+    spec = digest_of([recipe.recipe.id, arm, seed, params, sorted({m["stage"] for m in own})])
+    started = min(times[s.digest] - int(1000 * findings.cost(plan.root, s).get("seconds", 0)) for s in stages)
+    spent = {"cost/seconds": total["seconds"], "cost/peak_memory_mb": total["peak_memory_mb"]}
+    return Run(arm, seed, spec, params, sorted(metrics), spent, tags, started, end)
+
+
+def ended(root: Path, stage: Stage) -> int:
+    """Return when a stage ended, in ms since 1970."""
+    said = findings.cost(root, stage).get("ended")
+    if said is None:
+        raise UserError(f"{stage.folder}: no cost.json, so this result is not whole; remove it and run snakemake again")
+    return calendar.timegm(time.strptime(said, "%Y-%m-%dT%H:%M:%SZ")) * 1000
+
+
+def metric_key(name: str) -> str:
+    """Return a metric's name in MLflow, which allows no "@": pass@8 becomes pass_at_8."""
+    return re.sub(r"[^\w.\-/ ]", "_", name.replace("@", "_at_"))
+
+
+def dump(value: object) -> object:
+    """Return a section of the configuration as plain data, only what was set or has a default."""
+    return value.model_dump(mode="json", exclude_none=True) if hasattr(value, "model_dump") else value
+
+
+def flatten(value: object, prefix: str = "") -> dict[str, object]:
+    """Return nested mappings as {"a.b": value}."""
+    if not isinstance(value, dict):
+        return {prefix: value}
+    return {k: v for key, inner in value.items() for k, v in flatten(inner, f"{prefix}.{key}" if prefix else str(key)).items()}
+
+
+def stage_names(named: tuple[Named, ...], arm: str, seed: int) -> dict[str, str]:
+    """Return {name or name-round<r>: digest} of an arm's own stages."""
+    found = {}
+    for n in named:
+        if n.arm == arm and n.seed == seed:
+            found[metric_key(n.name + (f"-round{n.round}" if n.round else ""))] = n.stage.digest
+    return found
+
+
+def commit(root: Path, stages: list[Stage]) -> str:
+    """Return the git commit of the stage that ended last."""
+    costs = [findings.cost(root, s) for s in stages]
+    return max(costs, key=lambda c: c.get("ended", "")).get("commit", "unknown")
+
+
+def data_versions(root: Path) -> dict[str, str]:
+    """Return {"dvc.<path>": hash} of the versioned data that dvc.lock and data/*.dvc name."""
+    found = {}
+    if (root / "dvc.lock").is_file():
+        for stage in (read_yaml(root / "dvc.lock").get("stages") or {}).values():
+            for out in stage.get("outs", ()):
+                found[f"dvc.{out['path']}"] = str(out.get("md5") or out.get("hash") or "")
+    for path in sorted((root / "data").glob("**/*.dvc")):
+        for out in read_yaml(path).get("outs", ()):
+            found[f"dvc.{path.parent.relative_to(root) / out['path']}"] = str(out.get("md5", ""))
+    return {metric_key(k): v for k, v in found.items()}
+
+
+# -- recording ---------------------------------------------------------------------------------------------------------
+
+
+def ingest(plan: Plan, recipe: RecipePlan) -> dict:
+    """Record a recipe's runs; return {"uri", "experiment", "runs": {arm/seed: spec}}.
+
+    UserError where a result is missing, or where the tracking server does not answer.
+    """
+    made = runs(plan, recipe)
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{plan.root / 'mlflow.db'}"
+    quiet_mlflow()
+    with one_at_a_time(plan.root), plain_errors(uri):
+        from mlflow import MlflowClient
+
+        client = MlflowClient(uri)
+        experiment = experiment_of(client, recipe, None if os.environ.get("MLFLOW_TRACKING_URI") else plan.root / "mlartifacts")
+        for run in made:
+            record(client, experiment, run, artifacts(plan, recipe, run))
+    where = uri if os.environ.get("MLFLOW_TRACKING_URI") else "sqlite:///mlflow.db"
+    return {"uri": where, "experiment": recipe.recipe.id, "runs": {f"{r.arm}/seed{r.seed}": r.spec for r in made}}
+
+
+def quiet_mlflow() -> None:
+    """Make MLflow silent and quick to give up; before it is imported. The user's own settings stand."""
+    quiet()
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    for name in ("mlflow", "alembic", "urllib3"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+@contextlib.contextmanager
+def one_at_a_time(root: Path) -> Iterator[None]:
+    """Hold the tracking lock: two first uses of one SQLite file at once would both create its tables, and fail."""
+    folder = root / RESULTS
+    folder.mkdir(exist_ok=True)
+    with (folder / ".tracking.lock").open("a") as f:
+        fcntl.flock(f, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
+def plain_errors(uri: str) -> Iterator[None]:
+    """Turn what MLflow raises where a store is absent, refused or broken into one plain message."""
+    try:
+        yield
+    except Exception as e:  # its clients raise their own, SQLAlchemy's and requests' errors alike
+        if not re.match(r"(mlflow|sqlalchemy|requests|urllib3|alembic|sqlite3)\b", type(e).__module__):
+            raise
+        first = (str(e).strip().splitlines() or [type(e).__name__])[0]
+        raise UserError(
+            f"cannot record in MLflow at {uri}: {first[:300]}\n"
+            "Results are safe. Start the server, or record in a local file instead, and run snakemake again:\n  unset MLFLOW_TRACKING_URI"
+        ) from e
+
+
+def experiment_of(client: MlflowClient, recipe: RecipePlan, artifacts_in: Path | None) -> str:
+    """Return the id of the recipe's experiment, made (or brought back from deletion) where needed."""
+    name = recipe.recipe.id
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        where = artifacts_in.resolve().as_uri() + f"/{name}" if artifacts_in else None
+        identifier = client.create_experiment(name, artifact_location=where)
+    else:
+        identifier = found.experiment_id
+        if found.lifecycle_stage == "deleted":
+            client.restore_experiment(identifier)
+    note = f"{recipe.recipe.title}\n\n{recipe.recipe.summary}"
+    if found is None or found.tags.get("mlflow.note.content") != note:
+        client.set_experiment_tag(identifier, "mlflow.note.content", note)
+    return identifier
+
+
+def record(client: MlflowClient, experiment: str, run: Run, files: dict[str, str]) -> str:
+    """Bring one run into the store; return its id. Nothing is written where the store already holds it."""
+    files_digest = digest_of(files)
+    found = client.search_runs([experiment], f"tags.spec = '{run.spec}'", max_results=10)
+    whole = [r for r in found if r.info.status == "FINISHED" and r.data.tags.get("content") == run.content]
+    for old in found:
+        if old not in whole[:1]:
+            client.delete_run(old.info.run_id)
+    if whole:
+        identifier, tags = whole[0].info.run_id, whole[0].data.tags
+    else:
+        identifier, tags = create(client, experiment, run), {}
+    for key, value in run.tags.items():
+        if tags.get(key, "") != value:
+            client.set_tag(identifier, key, value)
+    if tags.get("artifacts") != files_digest:
+        with tempfile.TemporaryDirectory() as folder:
+            for name, text in files.items():
+                Path(folder, name).write_text(text)
+            client.log_artifacts(identifier, folder)
+        client.set_tag(identifier, "artifacts", files_digest)
+    if not whole:
+        client.set_terminated(identifier, "FINISHED", run.end)  # last: a run that is not FINISHED was interrupted
+    return identifier
+
+
+def create(client: MlflowClient, experiment: str, run: Run) -> str:
+    """Create a run with its parameters and metrics, still running; return its id."""
+    from mlflow.entities import Metric, Param
+
+    tags = {"spec": run.spec, "content": run.content, **run.tags}
+    identifier = client.create_run(experiment, start_time=run.start, tags=tags).info.run_id
+    metrics = [Metric(*m) for m in [*run.metrics, *((k, v, run.end, 0) for k, v in run.spent.items())]]
+    params = [Param(k, v) for k, v in run.params.items()]
+    for i in range(0, len(params), 100):  # the store's limits for one request
+        client.log_batch(identifier, params=params[i : i + 100])
+    for i in range(0, len(metrics), 1000):
+        client.log_batch(identifier, metrics=metrics[i : i + 1000])
+    return identifier
+
+
+def artifacts(plan: Plan, recipe: RecipePlan, run: Run) -> dict[str, str]:
+    """Return {file: text} of a run: its measurements, its stages, the recipe's comparisons, its learning curves."""
+    from elenchus.graph import canonical
+    from elenchus.report import curves
+
+    measured = findings.measurements(plan, recipe)
+    own = [m for m in measured if m["arm"] == run.arm and m["seed"] == run.seed]
+    stages = [s.spec() for s in findings.arm_stages(recipe, run.arm, run.seed)]
+    return {
+        "metrics.csv": views.as_csv(own),
+        "comparisons.json": canonical(findings.comparisons(plan, recipe)) + "\n",
+        "comparisons.md": "\n".join(f"- {s}" for s in findings.sentences(plan, recipe)) + "\n",
+        "stages.json": canonical(stages) + "\n",
+        **curves.standalone(measured, run.arm),
+    }
