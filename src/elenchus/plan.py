@@ -69,6 +69,18 @@ class Plan:
         """Return every stage of every recipe by its digest."""
         return {s.digest: s for name in self.recipes for s in self.recipe(name).stages}
 
+    @cached_property
+    def labels(self) -> dict[str, str]:
+        """Return, by digest, the name under which people know a stage: recipe, arm, round and its name there."""
+        found: dict[str, str] = {}
+        for name in self.recipes:
+            recipe_plan = self.recipe(name)
+            for n in recipe_plan.named:
+                at = f" round {n.round}" if n.round else ""
+                found.setdefault(n.stage.digest, f"{name}/{n.arm} seed {n.seed}{at}: {n.name}")
+            found.setdefault(recipe_plan.summary.digest, f"{name}: summary")
+        return found
+
     def chosen(self) -> list[str]:
         """Return the recipes that plain `snakemake` runs."""
         return [pick(self.recipes, name).id for name in self.config.recipes]

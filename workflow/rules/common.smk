@@ -26,6 +26,11 @@ def stage_inputs(wildcards):
     return [ancient(str(parent.manifest)) for parent in plan.by_digest[wildcards.digest].parents]
 
 
+def stage_label(wildcards):
+    """Return the name under which people know a stage."""
+    return plan.labels[wildcards.digest]
+
+
 def stage_spec(wildcards):
     """Return all that a job needs to run its stage."""
     return plan.by_digest[wildcards.digest].spec()
@@ -41,11 +46,12 @@ rule stage:
         "results/log/_stage/{digest}.log",
     params:
         spec=stage_spec,
+        label=stage_label,
     threads: 1
     resources:
         mem_mb=2000,
         runtime=lambda wildcards, attempt: 30 * attempt,
     message:
-        "{rule} {wildcards.digest}"
+        "{params.label} ({rule} {wildcards.digest})"
     script:
         "../scripts/stage.py"
