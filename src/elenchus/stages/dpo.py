@@ -1,0 +1,83 @@
+"""A model trained by direct preference optimisation (TRL's DPOTrainer) on preference pairs, most often of critiques.
+
+Departures
+1. It stands where MultiCritique (2410.15287) trains a reward model and runs PPO.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from elenchus.errors import UserError
+from elenchus.job import Job
+from elenchus.stages import Estimate
+from elenchus.training.settings import Training
+
+
+class Params(Training):
+    """Parameters of direct preference optimisation."""
+
+    learning_rate: float = Field(1.0e-4, gt=0, description="peak learning rate")
+    beta: float = Field(0.1, gt=0, description="strength of the tie to the reference, the model at the start")
+    loss_type: Literal["sigmoid", "hinge", "ipo", "robust", "apo_zero", "apo_down", "sigmoid_norm"] = Field(
+        "sigmoid", description="TRL's name of the loss; sigmoid is DPO's own"
+    )
+    use_filtered: bool = Field(True, description="only pairs that passed the revision filter (column `kept`)")
+    max_pairs: int = Field(0, ge=0, description="pairs at most, drawn at random; 0: all")
+    max_length: int = Field(0, ge=0, description="longer pairs are left out, in tokens; 0: the model's context")
+
+
+INPUTS = {"model": "model", "pairs": "pairs"}
+OUTPUTS = ("model", "history")
+SEEDED = True
+THREADS = 1
+
+
+def run(job: Job) -> None:
+    """Train and write the model and its history."""
+    from elenchus import environment
+
+    environment.torch_setup(THREADS)
+    from elenchus import models
+    from elenchus.training import dpo
+
+    model, tokenizer = models.load(job.inputs["model"].dir("model"))
+    trained = dpo.train(
+        model,
+        tokenizer,
+        chosen_pairs(job),
+        job.params,
+        beta=job.params.beta,
+        loss_type=job.params.loss_type,
+        max_length=job.params.max_length,
+        work=job.work,
+        seed=job.derive("train"),
+        cost=job.cost,
+        progress=job.progress,
+    )
+    models.save(model, tokenizer, job.out / "model")
+    job.write("history", trained.rows())
+
+
+def chosen_pairs(job: Job) -> list[dict]:
+    """Return the rows of the pairs table that the parameters ask for; UserError where none is left."""
+    frame = job.inputs["pairs"].table("pairs")
+    kept = frame[frame["kept"].to_numpy(dtype=bool)] if job.params.use_filtered else frame
+    if kept.empty:
+        why = (
+            "none passed the revision filter; use_filtered: false takes them all"
+            if len(frame)
+            else "the table is empty"
+        )
+        raise UserError(f"0 of {len(frame)} preference pairs to train on: {why}")
+    rows = kept.to_dict("records")
+    if job.params.max_pairs and len(rows) > job.params.max_pairs:
+        rows = job.rng("pairs").sample(rows, job.params.max_pairs)
+    return rows
+
+
+def estimate(params: Params, rows: dict[str, int]) -> Estimate:
+    """Return the estimate: about 2 x 80 tokens a pair at laptop scale."""
+    return Estimate(rows=0, trained=160 * params.batch * params.steps)

@@ -1,0 +1,67 @@
+"""Direct preference optimisation on pairs of critiques (or of any replies): TRL's DPOTrainer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from elenchus.job import Cost
+from elenchus.training.loop import Run, fit
+from elenchus.training.settings import Training, order
+from elenchus.training.text import encode, keep_short, longest, plain_prompt
+
+
+def train(
+    model,
+    tokenizer,
+    pairs: Iterable[dict],
+    settings: Training,
+    *,
+    beta: float,
+    loss_type: str,
+    max_length: int = 0,
+    work: Path,
+    seed: int,
+    cost: Cost,
+    progress: Callable[[float, float, str], None],
+) -> Run:
+    """Train `model` in place on rows of a `pairs` table and return the run (DPO 2305.18290, equation 7).
+
+    The reference is the model as it was loaded from its folder. Tokens of both replies count as trained, the
+    reference's passes do not.
+    """
+    from datasets import Dataset
+    from trl import DPOConfig, DPOTrainer
+
+    rows = [_row(tokenizer, pair) for pair in pairs]
+    rows = keep_short(rows, (r["longest"] for r in rows), longest(model, max_length), "preference pairs")
+    places = order(len(rows), settings, seed)
+
+    def build(first: int, arguments: dict, common: dict) -> DPOTrainer:
+        texts = [{k: rows[i][k] for k in ("prompt", "chosen", "rejected")} for i in places[first * settings.batch :]]
+        config = DPOConfig(**arguments, beta=beta, loss_type=[loss_type], max_length=None)
+        data = Dataset.from_list(texts)
+        return DPOTrainer(model=model, args=config, train_dataset=data, processing_class=tokenizer, **common)
+
+    def after_step(run: Run) -> None:
+        step = places[(run.step - 1) * settings.batch : run.step * settings.batch]
+        run.cost.trained += sum(rows[i]["tokens"] for i in step)
+
+    return fit(model, settings, build, work=work, seed=seed, cost=cost, progress=progress, after_step=after_step)
+
+
+def _row(tokenizer, pair: dict) -> dict:
+    """Return a pair as text (TRL adds the end token) with its tokens: of both sequences, and of the longer one."""
+    lengths = []
+    for side in ("chosen", "rejected"):
+        prompt, completion = encode(tokenizer, pair["prompt"], pair["reply"], pair[side])
+        lengths.append(len(prompt) + len(completion))
+    prompt = plain_prompt(tokenizer, json.loads(pair["prompt"]), pair["reply"])
+    return {
+        "prompt": prompt,
+        "chosen": pair["chosen"],
+        "rejected": pair["rejected"],
+        "tokens": sum(lengths),
+        "longest": max(lengths),
+    }

@@ -1,0 +1,274 @@
+"""Reinforcement learning of a critic inside a fixed actor: TRL's GRPOTrainer, rewarded by `rewards.py`.
+
+Source: Critique-RL (2510.24320, algorithm 1). Stage I rewards the verdict; stage II starts from its model and rewards
+the frozen actor's refinement, keeps the verdict with weight beta1, and holds the critic near stage I's by a KL term.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from elenchus import conversation
+from elenchus.critics import model as critic_model
+from elenchus.critics.drafts import Draft
+from elenchus.critics.format import RIGHT, WRONG, Critique, parse
+from elenchus.engines import Engine, Sampling
+from elenchus.errors import UserError
+from elenchus.job import Cost
+from elenchus.metrics.critique import first_error as first_error_scores
+from elenchus.training.loop import Run, fit
+from elenchus.training.rewards import Judged, reward, terms
+from elenchus.training.settings import Training, cycle
+from elenchus.training.text import plain_prompt
+
+
+@dataclass
+class Rewarder:
+    """Rewards critiques, and keeps count: the actor's tokens and the exact checks spent."""
+
+    drafts: dict[str, Draft]
+    weights: dict[str, float]
+    form: str
+    cost: Cost
+    actor: Engine | None = None
+    tokenizer: object = None  # the actor's
+    max_tokens: int = 64
+
+    @property
+    def labels(self) -> bool:
+        """Return whether rewards need the drafts' exact labels."""
+        return self.form == "repo" or bool(self.weights.keys() - {"format", "refinement"})
+
+    def __call__(self, texts: list[str], ids: list[str]) -> tuple[list[float], dict[str, float]]:
+        """Return the reward of each critique text of the draft of that id, and the means of all weighted terms."""
+        drafts = [self.drafts[i] for i in ids]
+        read = [read_critique(d, text) for d, text in zip(drafts, texts, strict=True)]
+        refined = self._refine(drafts, texts, read) if self.actor is not None else [False] * len(texts)
+        judged = [
+            Judged(c.parsed, c.verdict == verdict_of(d), c.first_error == d.first_error, d.correct, better)
+            for d, c, better in zip(drafts, read, refined, strict=True)
+        ]
+        values = [terms(j) for j in judged]
+        means = {f"terms/{name}": statistics.fmean(v[name] for v in values) for name in sorted(self.weights)}
+        return [reward(j, self.weights, self.form) for j in judged], means
+
+    def _refine(self, drafts: list[Draft], texts: list[str], read: list) -> list[bool]:
+        """Return whether the actor's greedy refinement under each critique is right; False under unreadable ones."""
+        prompts = {}
+        for i, (d, text, c) in enumerate(zip(drafts, texts, read, strict=True)):
+            if c.parsed:
+                messages = conversation.refine(d.problem.prompt, d.text, text)
+                prompts.setdefault(conversation.render(self.tokenizer, messages, "assistant"), []).append(i)
+        right = [False] * len(texts)
+        before = self.actor.prompt_tokens, self.actor.sampled_tokens
+        samples = self.actor.sample(list(prompts), Sampling(temperature=0.0, max_tokens=self.max_tokens), seed=0)
+        for places, (sample,) in zip(prompts.values(), samples, strict=True):
+            draft = drafts[places[0]]
+            solution = draft.family.parse(draft.problem, sample.text)
+            for i in places:
+                right[i] = solution.ok and draft.family.check_answer(draft.problem, solution.answer)
+        self.cost.prompt += self.actor.prompt_tokens - before[0]
+        self.cost.sampled += self.actor.sampled_tokens - before[1]
+        self.cost.oracle_calls += len(prompts)
+        return right
+
+
+def read_critique(draft: Draft, text: str) -> Critique:
+    """Return what `text` says about `draft`."""
+    return parse(text.strip(), len(draft.steps), draft.family.error_types())
+
+
+def verdict_of(draft: Draft) -> str:
+    """Return the verdict that is right for `draft`: the answer checker's."""
+    return RIGHT if draft.correct else WRONG
+
+
+def prompts_in_order(drafts: list[Draft], per_step: int, steps: int, balance: float | None, seed: int) -> list[str]:
+    """Return the draft ids of all steps in order, `per_step` each: passes over the drafts, shuffled.
+
+    balance: share of drafts with wrong answers in every step, None for as they come (the paper's pool). Raises
+    UserError where a side that is asked for is empty.
+    """
+    if not drafts:
+        raise UserError("0 solutions to criticise: no solution of the input could be parsed")
+    if balance is None:
+        draw = cycle(len(drafts), seed, "prompts")
+        return [drafts[next(draw)].id for _ in range(steps * per_step)]
+    sides, ids = {False: [d.id for d in drafts if not d.correct], True: [d.id for d in drafts if d.correct]}, []
+    wrong = round(balance * per_step)
+    for side, share in ((False, wrong), (True, per_step - wrong)):
+        if share and not sides[side]:
+            name = "right" if side else "wrong"
+            raise UserError(
+                f"0 of {len(drafts)} solutions are {name}; balance {balance} asks for {share} in every step"
+            )
+    draws = {side: cycle(len(own), seed, "prompts", side) if own else None for side, own in sides.items()}
+    for _ in range(steps):
+        ids += [sides[False][next(draws[False])] for _ in range(wrong)]
+        ids += [sides[True][next(draws[True])] for _ in range(per_step - wrong)]
+    return ids
+
+
+def train(
+    model,
+    tokenizer,
+    rewarder: Rewarder,
+    prompt_ids: list[str],
+    settings: Training,
+    *,
+    num_generations: int,
+    num_iterations: int,
+    beta: float,
+    loss_type: str,
+    scale_rewards: str,
+    epsilon: float,
+    temperature: float,
+    max_tokens: int,
+    validation: Callable[[], dict[str, float]] | None,
+    validate_every: int,
+    best_by: str,
+    work: Path,
+    seed: int,
+    cost: Cost,
+    progress: Callable[[float, float, str], None],
+) -> Run:
+    """Train `model` in place and return the run.
+
+    prompt_ids: see `prompts_in_order`; a step takes batch / num_generations of them. The KL reference (beta > 0) is the
+    model as it was loaded from its folder. validation() measures the model as it is; with it, the weights with the
+    highest `best_by` (the earliest of equals, the initial ones included) are what `model` holds at the end.
+    """
+    from datasets import Dataset
+    from trl import GRPOConfig, GRPOTrainer
+
+    per_step = settings.batch // num_generations
+    texts = {i: _plain(tokenizer, rewarder.drafts[i]) for i in dict.fromkeys(prompt_ids)}
+    seen_first = {
+        i: at // per_step for at, i in reversed(list(enumerate(prompt_ids)))
+    }  # generation that first meets it
+    passed: dict[str, int] = {}  # tokens of the latest generation
+    noted: dict[str, float] = {}
+
+    def critique(prompts, completions, completion_ids, draft, **_) -> list[float]:
+        rewards, means = rewarder(completions, draft)
+        noted.update(means)
+        written, lengths = sum(map(len, completion_ids)), {p: len(tokenizer(p).input_ids) for p in prompts}
+        cost.sampled += written
+        cost.prompt += sum(lengths.values())
+        passed["tokens"] = written + sum(lengths[p] for p in prompts)
+        return rewards
+
+    def build(first: int, arguments: dict, common: dict) -> GRPOTrainer:
+        ids = prompt_ids[first // num_iterations * per_step :]
+        data = Dataset.from_dict({"prompt": [texts[i] for i in ids], "draft": ids})
+        config = GRPOConfig(
+            **arguments,
+            num_generations=num_generations,
+            num_iterations=num_iterations,
+            steps_per_generation=arguments["gradient_accumulation_steps"],
+            beta=beta,
+            loss_type=loss_type,
+            scale_rewards=scale_rewards,
+            epsilon=epsilon,
+            temperature=temperature,
+            max_completion_length=max_tokens,
+            shuffle_dataset=False,
+        )
+        return GRPOTrainer(
+            model=model, reward_funcs=[critique], args=config, train_dataset=data, processing_class=tokenizer, **common
+        )
+
+    def measure(run: Run) -> None:
+        training = model.training
+        model.eval()
+        scores = validation()
+        model.train(training)
+        for name, value in scores.items():
+            run.note(f"validation/{name}", value)
+        if run.best is None or scores[best_by] > run.extra["best"]:
+            run.best = {k: v.detach().cpu().clone() for k, v in _weights(model).items()}
+            run.extra |= {"best": scores[best_by], "best_step": run.step}
+
+    def after_step(run: Run) -> None:
+        for name, value in noted.items():
+            run.note(name, value)
+        noted.clear()
+        cost.trained += passed["tokens"]
+        generation, again = divmod(run.step - 1, num_iterations)
+        if rewarder.labels and not again:
+            cost.oracle_calls += sum(at == generation for at in seen_first.values())
+        if validation and (run.step == settings.steps or run.step % validate_every == 0):
+            measure(run)
+
+    run = fit(
+        model,
+        settings,
+        build,
+        work=work,
+        seed=seed,
+        cost=cost,
+        progress=progress,
+        at_start=measure if validation else None,
+        after_step=after_step,
+        boundary=num_iterations,
+    )
+    if run.best is not None:
+        model.load_state_dict(run.best, strict=False)  # tied weights are there once
+        run.note("best_step", run.extra["best_step"])
+    return run
+
+
+def validator(model, tokenizer, drafts: list[Draft], max_tokens: int, cost: Cost) -> Callable[[], dict[str, float]]:
+    """Return the function that measures the critic on `drafts`: its greedy critiques' first errors (ProcessBench).
+
+    first_error_f1 is the harmonic mean of acc_error (errors found, on wrong solutions) and acc_correct (no false alarm,
+    on right ones): RL can trade one for the other, so that each is in the history. Tokens and labels count as spent.
+    """
+    from elenchus.engines.transformers_engine import TransformersEngine
+
+    if not drafts:
+        raise UserError("0 solutions to validate on: no solution of the input could be parsed")
+    labels = [d.first_error for d in drafts]
+    sides = {"with an error": sum(y != -1 for y in labels), "without": sum(y == -1 for y in labels)}
+    for name, count in sides.items():
+        if not count:
+            raise UserError(f"0 of {len(drafts)} validation solutions are {name}: the first-error F1 needs both")
+    prompts = [critic_model.prompt(tokenizer, d) for d in drafts]
+    engine = TransformersEngine((model, tokenizer))
+    cost.oracle_calls += len(drafts)
+
+    def validate() -> dict[str, float]:
+        engine.sampled_tokens = engine.prompt_tokens = 0
+        samples = engine.sample(prompts, Sampling(temperature=0.0, max_tokens=max_tokens), seed=0)
+        read = [read_critique(d, s.text) for d, (s,) in zip(drafts, samples, strict=True)]
+        cost.sampled += engine.sampled_tokens
+        cost.prompt += engine.prompt_tokens
+        scores = first_error_scores(labels, [c.first_error for c in read])
+        right = [c.verdict == verdict_of(d) for d, c in zip(drafts, read, strict=True)]
+        return {
+            "first_error_f1": scores.f1,
+            "acc_error": scores.acc_error,
+            "acc_correct": scores.acc_correct,
+            "verdict": statistics.fmean(right),
+            "parsed": statistics.fmean(c.parsed for c in read),
+        }
+
+    return validate
+
+
+def _plain(tokenizer, draft: Draft) -> str:
+    """Return the prompt for a critique of `draft` as TRL wants it, which adds special tokens itself."""
+    return plain_prompt(tokenizer, conversation.critique(draft.problem.prompt, draft.text), "critic")
+
+
+def _weights(model) -> dict:
+    """Return the model's tensors, each storage once (tied embeddings)."""
+    seen, weights = set(), {}
+    for name, tensor in model.state_dict().items():
+        if tensor.data_ptr() not in seen:
+            seen.add(tensor.data_ptr())
+            weights[name] = tensor
+    return weights

@@ -1,0 +1,49 @@
+"""Training examples as tokens: prompts through the chat template, completions that end with the end token."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+
+from elenchus.conversation import render
+from elenchus.errors import UserError
+
+
+def encode(tokenizer, messages: str, reply: str, completion: str) -> tuple[list[int], list[int]]:
+    """Return (prompt ids, completion ids with the end token); `messages` is JSON.
+
+    The two are tokenized apart, as a sampler meets them. The template writes the special tokens of the prompt itself.
+    """
+    prompt = render(tokenizer, json.loads(messages), reply)
+    ids = [tokenizer(text, add_special_tokens=False).input_ids for text in (prompt, completion)]
+    return ids[0], [*ids[1], tokenizer.eos_token_id]
+
+
+def plain_prompt(tokenizer, messages: list[dict], reply: str) -> str:
+    """Return a prompt's text for trainers that tokenize it with special tokens: a first token comes once, not twice."""
+    text = render(tokenizer, messages, reply)
+    bos = tokenizer.bos_token
+    if bos and text.startswith(bos) and tokenizer(text).input_ids[:2] == [tokenizer.bos_token_id] * 2:
+        return text[len(bos) :]
+    return text
+
+
+def longest(model, max_length: int) -> int:
+    """Return the most tokens that an example may have: `max_length`, 0 for the model's own context."""
+    context = getattr(model.config, "max_position_embeddings", None) or 1 << 30
+    return min(max_length or context, context)
+
+
+def keep_short(examples: Iterable, lengths: Iterable[int], limit: int, what: str) -> list:
+    """Return the examples of at most `limit` tokens; say how many were left out, UserError where none is left."""
+    examples = list(examples)
+    kept = [e for e, n in zip(examples, lengths, strict=True) if n <= limit]
+    if not examples:
+        raise UserError(f"0 {what}: nothing to train on. What the stage before kept may have been too little")
+    if not kept:
+        raise UserError(f"0 of {len(examples)} {what} have at most {limit} tokens; raise max_length")
+    if len(kept) < len(examples):
+        left = f"{len(examples) - len(kept)} of {len(examples)} {what} of more than {limit} tokens"
+        print(f"  left out {left}", file=sys.stderr)
+    return kept
