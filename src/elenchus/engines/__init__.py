@@ -43,8 +43,8 @@ class Engine(Protocol):
     """Samples and scores in batches, deterministically for a seed."""
 
     def sample(self, prompts: list[str], sampling: Sampling, seed: int, n: int = 1) -> list[list[Completion]]:
-        """Return n completions for each prompt. The i-th prompt's samples depend on (model, prompt, i, seed) only,
-        not on what else is in the batch, up to floating-point ties."""
+        """Return n completions for each prompt. A prompt's samples depend on (model, prompt, seed, how many equal
+        prompts stand before it) only, not on what else is in the batch, up to floating-point ties."""
 
     def score(self, prompts: list[str], completions: list[str], end: bool = True) -> list[Scored]:
         """Return each completion's token log-probabilities given its prompt (temperature 1)."""
