@@ -21,6 +21,7 @@ from __future__ import annotations
 import importlib
 import json
 import pkgutil
+import random
 from dataclasses import dataclass, field
 from types import ModuleType
 
@@ -82,8 +83,36 @@ def names() -> list[str]:
 def load(family: str) -> ModuleType:
     """Return the module of `family`; raise UserError with the nearest name where there is none."""
     if family not in names():
-        raise UserError(f"unknown problem family {family!r}{did_you_mean(family, names())}; families: {', '.join(names())}")
+        raise UserError(
+            f"unknown problem family {family!r}{did_you_mean(family, names())}; families: {', '.join(names())}"
+        )
     return importlib.import_module(f"elenchus.problems.{family}")
+
+
+def full_options(family: str, given: dict) -> dict:
+    """Return the family's options as plain data, defaults filled in; ValueError (pydantic's) where `given` is wrong."""
+    return load(family).Options.model_validate(given).model_dump(mode="json")
+
+
+def split_of(problem_id: str) -> str:
+    """Return the split that a problem belongs to, for ever and for everyone, by the first byte of its content digest.
+
+    Three quarters train, an eighth validation, an eighth test: disjoint by construction, whatever is drawn.
+    """
+    byte = int(problem_id.rpartition("-")[2][:2], 16)
+    return "train" if byte < 192 else "validation" if byte < 224 else "test"
+
+
+def draw(family: ModuleType, options, split: str, rng: random.Random) -> Problem:
+    """Return one problem of `split`; UserError where the options leave the split (nearly) empty."""
+    for _ in range(10_000):
+        problem = family.generate(options, rng)
+        if split_of(problem.id) == split:
+            return problem
+    name = family.__name__.rpartition(".")[2]
+    raise UserError(
+        f"empty split: none of 10000 generated {name} problems belongs to {split!r}; widen the options ({options})"
+    )
 
 
 def first_error(checks: list[Check]) -> int:
