@@ -24,18 +24,21 @@ from elenchus.engines.slots import Prefixes, Recorder
 
 
 class TransformersEngine:
-    """The sampling protocol (`elenchus.engines.Engine`) on a transformers causal LM, on the model's device.
+    """The sampling protocol (`elenchus.engines.Engine`) on a transformers causal LM.
 
-    source: a model folder, or (model, tokenizer). batch_size: rows in flight; memory is bounded by batch_size times the
-    longest prompt and completion, plus `prefix_tokens` tokens of prefixes kept between calls (0: none; call `forget`
-    after a change of the weights). Counters: `sampled_tokens` (end tokens included), `prompt_tokens` (each prompt once
-    per call, and what `score` reads), `prefill_tokens` (what was really read, the rest came from kept prefixes).
+    source: a model folder (loaded to the GPU where there is one), or (model, tokenizer), used where it is.
+    batch_size: rows in flight. Memory is bounded by batch_size times the longest prompt and completion, plus
+    `prefix_tokens` tokens of prefixes kept between calls (0: none; call `forget` after a change of the weights).
+    Counters: `sampled_tokens` (end tokens included), `prompt_tokens` (each prompt once a call, and what `score` reads),
+    `prefill_tokens` (what was really read; the rest came from kept prefixes).
     """
 
     def __init__(self, source: Path | str | tuple, batch_size: int = 256, prefix_tokens: int = 0):
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; it must be at least 1")
         self.model, self.tokenizer = source if isinstance(source, tuple) else models.load(Path(source))
+        if not isinstance(source, tuple) and torch.cuda.is_available():
+            self.model.to("cuda")
         self.config = self.model.config.get_text_config()
         kinds = set(getattr(self.config, "layer_types", None) or ["full_attention"])
         if kinds != {"full_attention"}:
