@@ -104,3 +104,73 @@ def histories(plan: Plan, recipe: RecipePlan) -> Iterator[tuple[object, list[dic
             continue
         seen.add(named.stage.digest)
         yield named, rows(Result(folder), "history")
+
+
+# -- over all seeds ----------------------------------------------------------------------------------------------------
+
+
+def pooled(plan: Plan, recipe: RecipePlan) -> list[dict]:
+    """Return one row per arm, round, subject and metric over all seeds, in the recipe's order.
+
+    Keys as in `measurements` without seed and stage, and seeds, how many it is over.
+    """
+    table = rows(result(plan.root, recipe.summary), "summary")
+    return [
+        {
+            **{k: r[k] for k in ("arm", "round", "subject", "metric", "seeds")},
+            **{k: number(r[k]) for k in ("value", "low", "high")},
+            "n": r["items"],
+        }
+        for r in table
+        if r["seed"] is None
+    ]
+
+
+def comparisons(plan: Plan, recipe: RecipePlan) -> list[dict]:
+    """Return the recipe's paired differences, each with its outcome: "better", "worse" or "open".
+
+    outcome: what the interval says, read in the metric's own direction; open where it spans zero or is missing.
+    """
+    found = json.loads(result(plan.root, recipe.summary).file("summary.json").read_text())["comparisons"]
+    return [{**c, "outcome": outcome(c)} for c in found]
+
+
+def outcome(c: dict) -> str:
+    """Return which way a difference goes: "better", "worse", or "open" where its interval holds zero."""
+    if c["value"] is None or c["low"] is None or c["high"] is None or c["low"] <= 0 <= c["high"]:
+        return "open"
+    return "better" if (c["low"] > 0) == (c.get("wanted") != "lower") else "worse"
+
+
+def signed(value: float | None, digits: int = 3) -> str:
+    """Return a difference with its sign."""
+    return "–" if value is None else f"{value:+.{digits}f}".replace("-", "−")
+
+
+def difference(c: dict) -> str:
+    """Return "+0.120 [+0.051, +0.190]"."""
+    interval = f" [{signed(c['low'])}, {signed(c['high'])}]" if c["low"] is not None and c["high"] is not None else ""
+    return signed(c["value"]) + interval
+
+
+def extent(c: dict) -> str:
+    """Return over how many problems and seeds a comparison is."""
+    n = c["seeds"]
+    return f"{c['items']} problems, {n} seed{'s' if n > 1 else ''}"
+
+
+def sentence(c: dict) -> str:
+    """Return what a comparison shows, in plain words with its numbers."""
+    if c["value"] is None:
+        return f"{c['name']}: {c['metric']} could not be compared (nothing to measure it on)"
+    said = {
+        "better": f"better in {c['metric']}",
+        "worse": f"worse in {c['metric']}",
+        "open": f"no difference shown in {c['metric']}, the interval spans zero",
+    }[c["outcome"]]
+    return f"{c['name']}: {said}: {difference(c)} ({extent(c)})"
+
+
+def sentences(plan: Plan, recipe: RecipePlan) -> list[str]:
+    """Return a sentence for each comparison of a recipe."""
+    return [sentence(c) for c in comparisons(plan, recipe)]

@@ -1,0 +1,83 @@
+"""What each arm and each kind of stage spent, whether arms are comparable, and what test-time sampling buys per token."""
+
+from __future__ import annotations
+
+import re
+
+from elenchus import findings
+from elenchus.plan import Plan, RecipePlan
+from elenchus.report import charts
+from elenchus.report.charts import Series
+
+BUDGET = ("sampled", "trained", "oracle_calls")
+SAME = 0.10  # budgets that differ by more are said to differ
+
+
+def by_arm(plan: Plan, recipe: RecipePlan) -> list[dict]:
+    """Return one row an arm, a mean over seeds: everything that its measurements need, the measurements' own cost apart."""
+    rows = []
+    for arm in findings.arms(recipe):
+        totals = []
+        for seed in findings.seeds(recipe):
+            needed = findings.arm_stages(recipe, arm, seed)
+            if needed:
+                totals.append(findings.total_cost(plan.root, needed))
+        n = len(totals) or 1
+        row = {k: sum(t[k] for t in totals) / n for k in findings.SPENT}
+        rows.append({"arm": arm, **row, "peak_memory_mb": max(t["peak_memory_mb"] for t in totals), "budget": sum(row[k] for k in BUDGET)})
+    return rows
+
+
+def by_kind(plan: Plan, recipe: RecipePlan) -> list[dict]:
+    """Return one row a kind of stage over all arms and seeds, the slowest first."""
+    kinds: dict[str, list] = {}
+    for s in recipe.stages:
+        kinds.setdefault(s.kind, []).append(s)
+    rows = [{"kind": k, "stages": len(v), **findings.total_cost(plan.root, v)} for k, v in kinds.items()]
+    return sorted(rows, key=lambda r: (-r["seconds"], r["kind"]))
+
+
+def note(rows: list[dict], arms: list[str]) -> str:
+    """Return whether the arms that are set against each other had equal budgets, in a sentence; "" where there is one."""
+    budgets = {r["arm"]: r["budget"] for r in rows if r["arm"] in arms}
+    if len(budgets) < 2:
+        return ""
+    least, most = min(budgets, key=budgets.get), max(budgets, key=budgets.get)
+    if budgets[least] <= 0:
+        return ""
+    gap = budgets[most] / budgets[least] - 1
+    if gap <= SAME:
+        return f"Budgets (tokens sampled and trained on, and oracle calls) agree within {100 * gap:.0f} %: the arms compare at equal cost."
+    return (
+        f"Budgets differ: {most} spent {100 * gap:.0f} % more (tokens sampled and trained on, and oracle calls) than {least}. "
+        "Part of a difference between them may be bought rather than earned."
+    )
+
+
+def self_consistency(pooled: list[dict]) -> str:
+    """Return the chart of majority@k against tokens spent on a problem, with what refinement buys; "" where unmeasured.
+
+    One line for each policy: the seed model and each arm's last round. A point for each critic: one draft, its critique
+    and its refinement.
+    """
+    table = {(m["arm"], m["round"], m["subject"], m["metric"]): m for m in pooled if m["value"] is not None}
+    policies = sorted({(a, r, s) for a, r, s, metric in table if metric.startswith("majority@")})
+    last = {(a, s): max(r for x, r, y in policies if (x, y) == (a, s)) for a, _, s in policies}
+    lines = []
+    for arm, r, subject in policies:
+        if last[arm, subject] != r:
+            continue
+        tokens = table.get((arm, r, subject, "tokens"))
+        each = tokens["value"] if tokens else 1.0
+        points = []
+        for (a, b, s, metric), m in table.items():
+            k = re.fullmatch(r"majority@(\d+)", metric)
+            if (a, b, s) == (arm, r, subject) and k:
+                points.append((int(k[1]) * each, m["value"], m["low"], m["high"]))
+        at = f", round {r}" if r else ""
+        lines.append(Series(f"{arm} {subject}{at}", len(lines), points))
+    if not lines:
+        return ""
+    unit = "tokens sampled per problem" if any(metric == "tokens" for *_, metric in table) else "samples per problem"
+    chart = charts.line_chart(lines, x_label=unit, width=560, height=280, bounds=(0, 1), describe="majority vote against tokens")
+    return chart + charts.legend((s.name, s.colour) for s in lines)

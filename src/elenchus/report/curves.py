@@ -1,0 +1,64 @@
+"""Learning curves: what a policy could do after each round, arm by arm, with intervals."""
+
+from __future__ import annotations
+
+from elenchus.lab import SHARED
+from elenchus.metrics import catalogue
+from elenchus.report import charts
+from elenchus.report.charts import Series
+
+POLICY = ("pass@", "majority@", "best@", "reward@", "accuracy", "diversity", "sound", "parsed")
+
+
+def arms_of(measured: list[dict]) -> list[str]:
+    """Return the arms that are measured after more than one round, in order."""
+    rounds: dict[str, set] = {}
+    for m in measured:
+        rounds.setdefault(m["arm"], set()).add(m["round"])
+    return [a for a, r in rounds.items() if a != SHARED and max(r) > 0]
+
+
+def series(measured: list[dict], metric: str, arms: list[str], subject: str = "policy") -> list[Series]:
+    """Return one line an arm: the mean over seeds by round; round 0, where an arm has none, is what the arms share.
+
+    An interval is shown where there is one seed, or where the rows are pooled over seeds already.
+    """
+    rows = [m for m in measured if m["metric"] == metric and m["subject"] == subject and m["value"] is not None]
+    lines = []
+    for i, arm in enumerate(arms):
+        own = [m for m in rows if m["arm"] == arm]
+        if own and not any(m["round"] == 0 for m in own):
+            own += [m for m in rows if m["arm"] == SHARED and m["round"] == 0]
+        points = []
+        for r in sorted({m["round"] for m in own}):
+            at = [m for m in own if m["round"] == r]
+            value = sum(m["value"] for m in at) / len(at)
+            single = at[0] if len(at) == 1 else {}
+            points.append((r, value, single.get("low"), single.get("high")))
+        if points:
+            lines.append(Series(arm, i, points))
+    return lines
+
+
+def metrics_to_draw(measured: list[dict], arms: list[str]) -> list[str]:
+    """Return the policy metrics that arms were measured in over rounds, in the catalogue's order."""
+    there = {m["metric"] for m in measured if m["arm"] in arms and m["subject"] == "policy" and m["round"] > 0}
+    named = [(i, m) for m in there for i, p in enumerate(POLICY) if m == p or (p.endswith("@") and m.startswith(p))]
+    return [m for _, m in sorted(named, key=lambda x: (x[0], [int(n) for n in x[1].partition("@")[2].split("-") if n]))]
+
+
+def draw(measured: list[dict], metric: str, arms: list[str]) -> str:
+    """Return the chart of one metric over rounds."""
+    lines = series(measured, metric, arms)
+    says = catalogue.find(metric).says
+    bounds = catalogue.find(metric).bounds
+    return charts.line_chart(lines, title=metric, x_label="round", bounds=bounds, whole_x=True, describe=f"{metric} by round: {says}")
+
+
+def standalone(measured: list[dict], arm: str) -> dict[str, str]:
+    """Return {file: SVG} of an arm's curves beside the other arms', for a tracker's artifacts."""
+    arms = arms_of(measured)
+    if arm not in arms:
+        return {}
+    names = metrics_to_draw(measured, arms)
+    return {f"curve-{n.replace('@', '-at-')}.svg": charts.alone(draw(measured, n, arms), 680, 440) for n in names}

@@ -1,0 +1,274 @@
+"""The picture of a recipe's stages: seeds and rounds folded, a lane for each arm, layers from top to bottom."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from html import escape
+
+from elenchus.graph import Stage
+from elenchus.lab import SHARED
+from elenchus.plan import RecipePlan
+from elenchus.report.charts import svg_open
+
+THEMES = {  # kind -> colour class and its word in the legend
+    "problems": "data",
+    "disjoint": "data",
+    "examples": "data",
+    "seed_model": "train",
+    "sft": "train",
+    "dpo": "train",
+    "grpo": "train",
+    "process_head": "train",
+    "sample": "write",
+    "search": "write",
+    "refine": "write",
+    "critique": "judge",
+    "aggregate": "judge",
+    "pairs": "judge",
+    "label": "judge",
+    "score": "judge",
+    "balance": "judge",
+    "select": "judge",
+    "evaluate": "measure",
+    "summary": "measure",
+}
+WORDS = {"data": "data", "train": "training", "write": "sampling and search", "judge": "critique, scores, choices", "measure": "measurement"}
+BOX_W, BOX_H, GAP_X, GAP_Y, HEAD = 128, 36, 14, 26, 30
+
+
+@dataclass(eq=False)
+class Group:
+    """Stages that one box stands for."""
+
+    arm: str
+    kind: str
+    names: list[str]
+    stages: set[str] = field(default_factory=set)
+    per_seed: int = 0
+    rounds: set[int] = field(default_factory=set)
+    parents: set[int] = field(default_factory=set)
+    loops: set[int] = field(default_factory=set)  # parents of the round before
+    layer: int = 0
+    x: float = 0.0
+
+
+def groups(recipe: RecipePlan) -> list[Group]:
+    """Return the boxes, parents first: stages of one arm, name and kind, whatever their seed and round; then look-alikes merged."""
+    homes: dict[str, tuple[str, str, int | None]] = {}
+    arms_of: dict[str, set[str]] = {}
+    first_seed = min(n.seed for n in recipe.named)
+    for n in recipe.named:
+        homes.setdefault(n.stage.digest, (n.arm, n.name, n.round))
+        arms_of.setdefault(n.stage.digest, set()).add(n.arm)
+    of_first_seed = {n.stage.digest for n in recipe.named if n.seed == first_seed}
+    found: dict[tuple, int] = {}
+    boxes: list[Group] = []
+    index: dict[str, int] = {}
+    for s in recipe.stages:
+        if s.digest not in homes:
+            continue  # the summary: everything leads to it
+        arm, name, round = homes[s.digest]
+        arm = arm if len(arms_of[s.digest]) == 1 else SHARED
+        key = (arm, name, s.kind)
+        if key not in found:
+            found[key] = len(boxes)
+            boxes.append(Group(arm, s.kind, [name]))
+        i = index[s.digest] = found[key]
+        box = boxes[i]
+        box.stages.add(s.digest)
+        box.per_seed += s.digest in of_first_seed
+        if round:
+            box.rounds.add(round)
+        for parent in s.parents:
+            j = index[parent.digest]
+            back = homes[parent.digest][2]
+            if j == i or (back and round and back < round):
+                box.loops.add(j)
+            else:
+                box.parents.add(j)
+    for box in boxes:
+        box.loops -= box.parents
+    return merge(boxes)
+
+
+def merge(boxes: list[Group]) -> list[Group]:
+    """Return boxes with those merged that have arm, kind and their children's kinds in common and do not lead to each other."""
+    alive = dict(enumerate(boxes))
+    while True:
+        above = ancestors(alive)
+        children: dict[int, set[str]] = {i: set() for i in alive}
+        for b in alive.values():
+            for p in b.parents:
+                children[p].add(b.kind)
+        seen: dict[tuple, list[int]] = {}
+        pair = None
+        for i, b in alive.items():
+            key = (b.arm, b.kind, frozenset(children[i]))
+            for j in seen.get(key, ()):
+                if j not in above[i] and i not in above[j] and not between(alive, above, i, j):
+                    pair = (j, i)
+                    break
+            if pair:
+                break
+            seen.setdefault(key, []).append(i)
+        if pair is None:
+            return renumber(alive)
+        keep, gone = alive[pair[0]], alive.pop(pair[1])
+        keep.names += gone.names
+        keep.stages |= gone.stages
+        keep.per_seed += gone.per_seed
+        keep.rounds |= gone.rounds
+        keep.parents |= gone.parents
+        keep.loops |= gone.loops
+        for b in alive.values():
+            for group in (b.parents, b.loops):
+                if pair[1] in group:
+                    group.discard(pair[1])
+                    group.add(pair[0])
+
+
+def ancestors(alive: dict[int, Group]) -> dict[int, set[int]]:
+    """Return all boxes above each box."""
+    above: dict[int, set[int]] = {}
+
+    def of(i: int) -> set[int]:
+        if i not in above:
+            above[i] = set()
+            above[i] = set().union(alive[i].parents, *(of(p) for p in alive[i].parents))
+        return above[i]
+
+    for i in alive:
+        of(i)
+    return above
+
+
+def between(alive: dict[int, Group], above: dict[int, set[int]], i: int, j: int) -> bool:
+    """Return whether some box lies above one of the two and below the other: merging them would make a cycle."""
+    return any((i in above[k] and k in above[j]) or (j in above[k] and k in above[i]) for k in alive)
+
+
+def renumber(alive: dict[int, Group]) -> list[Group]:
+    """Return the boxes as a list in topological order, parents and loops as indices into it."""
+    above = ancestors(alive)
+    order = sorted(alive, key=lambda i: (len(above[i]), i))
+    position = {old: new for new, old in enumerate(order)}
+    boxes = [alive[i] for i in order]
+    for b in boxes:
+        b.parents = {position[p] for p in b.parents}
+        b.loops = {position[p] for p in b.loops}
+    return boxes
+
+
+def reduce(boxes: list[Group]) -> None:
+    """Drop the edges that other edges imply."""
+    above = ancestors(dict(enumerate(boxes)))
+    for b in boxes:
+        b.parents = {p for p in b.parents if not any(p in above[q] for q in b.parents if q != p)}
+
+
+def lay_out(boxes: list[Group], lanes: list[str]) -> tuple[dict[str, tuple[float, float]], int]:
+    """Set each box's layer and x; return ({lane: (left, width)}, number of layers)."""
+    for b in boxes:
+        b.layer = max((boxes[p].layer + 1 for p in b.parents), default=0)
+    for i in reversed(range(len(boxes))):  # what nothing waits for comes as late as it may
+        children = [c for c in boxes if i in c.parents]
+        if children:
+            boxes[i].layer = max(boxes[i].layer, min(c.layer for c in children) - 1)
+    layers = max(b.layer for b in boxes) + 1
+    spans: dict[str, tuple[float, float]] = {}
+    left = 0.0
+    for lane in lanes:
+        rows = [[b for b in boxes if b.arm == lane and b.layer == k] for k in range(layers)]
+        most = max(len(r) for r in rows)
+        width = most * (BOX_W + GAP_X) + GAP_X
+        for row in rows:
+            row.sort(key=lambda b: sum(boxes[p].x for p in b.parents) / len(b.parents) if b.parents else 0)
+            start = left + (width - len(row) * (BOX_W + GAP_X) + GAP_X) / 2
+            for k, b in enumerate(row):
+                b.x = start + k * (BOX_W + GAP_X)
+        spans[lane] = (left, width)
+        left += width + 10
+    return spans, layers
+
+
+def title_of(box: Group) -> str:
+    """Return what a box is called: its name, or what its names have in common."""
+    if len(box.names) == 1:
+        return box.names[0]
+    heads = {n.split("-")[0] for n in box.names}
+    return heads.pop() if len(heads) == 1 else box.kind
+
+
+def draw(recipe: RecipePlan) -> str:
+    """Return the picture as SVG."""
+    boxes = groups(recipe)
+    reduce(boxes)
+    present = {b.arm for b in boxes}
+    lanes = [a for a in (SHARED, *recipe.recipe.arms) if a in present] + sorted(present - {SHARED, *recipe.recipe.arms})
+    spans, layers = lay_out(boxes, lanes)
+    width = sum(w for _, w in spans.values()) + 10 * (len(spans) - 1)
+    height = HEAD + layers * (BOX_H + GAP_Y) + 6
+    out = [svg_open(width, height, f"the stages of {recipe.recipe.id}: {len(boxes)} groups in {len(lanes)} lanes", "stages", natural=True)]
+    for lane, (left, w) in spans.items():
+        out.append(f'<rect class="lane" x="{left}" y="0" width="{w}" height="{height}" rx="8"/>')
+        out.append(f'<text class="lane-name" x="{left + w / 2}" y="19" text-anchor="middle">{escape(lane)}</text>')
+    for i, b in enumerate(boxes):
+        for p in sorted(b.parents):
+            out.append(edge(boxes[p], b, f"e{p} e{i}"))
+        for p in sorted(b.loops):
+            if p != i:
+                out.append(loop(boxes[p], b, f"e{p} e{i}"))
+    for i, b in enumerate(boxes):
+        out.append(box_svg(b, i))
+    return "".join([*out, "</svg>"])
+
+
+def top_of(box: Group) -> float:
+    """Return the y of a box's upper edge."""
+    return HEAD + box.layer * (BOX_H + GAP_Y)
+
+
+def edge(a: Group, b: Group, css: str) -> str:
+    """Return the curve from box a down to box b."""
+    x1, y1, x2, y2 = a.x + BOX_W / 2, top_of(a) + BOX_H, b.x + BOX_W / 2, top_of(b)
+    bend = max((y2 - y1) / 2, 14)
+    return f'<path class="edge {css}" d="M{x1:.1f},{y1:.1f} C{x1:.1f},{y1 + bend:.1f} {x2:.1f},{y2 - bend:.1f} {x2:.1f},{y2:.1f}"/>'
+
+
+def loop(a: Group, b: Group, css: str) -> str:
+    """Return the dashed curve from box a back up to box b of the next round."""
+    x1, y1, x2, y2 = a.x + BOX_W, top_of(a) + BOX_H / 2, b.x + BOX_W, top_of(b) + BOX_H / 2
+    out = max(x1, x2) + 16
+    return f'<path class="edge loop {css}" d="M{x1:.1f},{y1:.1f} C{out:.1f},{y1:.1f} {out:.1f},{y2:.1f} {x2:.1f},{y2:.1f}"/>'
+
+
+def box_svg(b: Group, i: int) -> str:
+    """Return one box: its name, its kind, how many stages it stands for."""
+    y = top_of(b)
+    times = f"× {b.per_seed}" if b.per_seed > 1 else ""
+    name = title_of(b)
+    shown = name if len(name) <= 19 else name[:18] + "…"
+    rounds = f", rounds {min(b.rounds)}–{max(b.rounds)}" if len(b.rounds) > 1 else ""
+    names = ", ".join(sorted(set(b.names)))
+    tip = escape(f"{names}: {b.kind}, {len(b.stages)} stage{'s' if len(b.stages) > 1 else ''}{rounds}")
+    return (
+        f'<g class="box t-{THEMES.get(b.kind, "data")}" data-i="{i}" data-tip="{tip}" transform="translate({b.x:.1f},{y:.1f})">'
+        f'<rect width="{BOX_W}" height="{BOX_H}" rx="6"/>'
+        f'<text x="10" y="15">{escape(shown)}</text>'
+        f'<text class="kind" x="10" y="28">{escape(b.kind.replace("_", " "))}</text>'
+        f'<text class="times" x="{BOX_W - 8}" y="28" text-anchor="end">{times}</text></g>'
+    )
+
+
+def legend() -> str:
+    """Return the key of the boxes' colours."""
+    return '<div class="legend">' + "".join(f'<span class="key t-{c}"><i></i>{w}</span>' for c, w in WORDS.items()) + "</div>"
+
+
+def stage_rows(recipe: RecipePlan) -> list[tuple[Stage, str]]:
+    """Return every stage with the places where it is named, for the table of stages."""
+    places: dict[str, list[str]] = {}
+    for n in recipe.named:
+        at = f"{n.arm}/seed{n.seed}" + (f"/round{n.round}" if n.round else "") + f"/{n.name}"
+        places.setdefault(n.stage.digest, []).append(at)
+    return [(s, "; ".join(places.get(s.digest, ["summary"]))) for s in recipe.stages]
