@@ -1,6 +1,8 @@
+import itertools
 import json
 import random
 from collections import Counter
+from fractions import Fraction
 from types import SimpleNamespace
 
 import pytest
@@ -196,6 +198,32 @@ def test_countdown_distance_sees_dead_ends():
     assert countdown.distance(COUNTDOWN, ["3 + 5 = 8"]) is None  # right, but 22 is out of reach from 7 and 8
     assert countdown.distance(COUNTDOWN, ["3 + 5 = 15"]) is None  # 15 + 7 claims 22, and is not
     assert countdown.distance(COUNTDOWN, ["3 * 5 = 15", "15 + 7 = 22"]) == 0
+
+
+def test_countdown_distance_agrees_with_trying_everything():
+    def fewest(table, target):
+        found = []
+        for i, j in itertools.permutations(range(len(table)), 2):
+            a, b, rest = table[i], table[j], [x for k, x in enumerate(table) if k not in (i, j)]
+            for value in (a + b, a - b, a * b, Fraction(a, b) if b else -1):
+                if value == target:
+                    return 1
+                if 0 <= value <= 20 and value == int(value):
+                    found.append(fewest([*rest, int(value)], target))
+        return min((1 + count for count in found if count), default=None)
+
+    rng = random.Random(5)
+    seen = Counter()
+    for _ in range(60):
+        numbers, target = [rng.randint(1, 9) for _ in range(rng.choice((3, 4)))], rng.randint(1, 20)
+        expected = fewest(numbers, target)
+        seen[expected] += 1
+        if expected is None:
+            with pytest.raises(ValueError, match="no way"):
+                countdown.build(numbers, target, 20)
+        else:
+            assert countdown.build(numbers, target, 20).meta["difficulty"] == expected
+    assert set(seen) >= {1, 2, None}
 
 
 def test_countdown_without_a_way_is_refused():

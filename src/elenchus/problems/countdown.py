@@ -285,17 +285,19 @@ def _sorted(table: list[Entry]) -> tuple[Entry, ...]:
 
 
 def _moves(table: tuple[Entry, ...], limit: int) -> list[tuple[str, Entry, tuple[Entry, ...]]]:
-    """Return every right step from `table`: its text, what it puts down, and the table after it."""
+    """Return the right steps (sums and products in one order) from `table`: text, what it puts down, table after."""
     moves = {}
     for i, j in itertools.permutations(range(len(table)), 2):
         (a, true_a), (b, true_b) = table[i], table[j]
-        rest = [entry for k, entry in enumerate(table) if k not in (i, j)]
-        for op in OPERATORS:
+        for op in OPERATORS if i < j else "-/":
             result = _value(a, op, b, limit)
             if result is not None:
                 entry = (result, _exact(true_a, op, true_b))
-                moves[f"{a} {op} {b} = {result}", entry] = (f"{a} {op} {b} = {result}", entry, _sorted([*rest, entry]))
-    return list(moves.values())
+                moves.setdefault((a, op, b, entry), (i, j))
+    return [
+        (f"{a} {op} {b} = {entry[0]}", entry, _sorted([*(x for k, x in enumerate(table) if k not in taken), entry]))
+        for (a, op, b, entry), taken in moves.items()
+    ]
 
 
 @lru_cache(maxsize=200_000)
@@ -303,8 +305,17 @@ def _fewest(table: tuple[Entry, ...], target: int, limit: int) -> int | None:
     """Return the fewest right steps from `table`, the last of which makes the target; None where there are none."""
     if len(table) < 2:
         return None
-    counts = [_fewest_by(move, target, limit) for move in _moves(table, limit)]
-    return min((count for count in counts if count is not None), default=None)
+    moves = _moves(table, limit)
+    if any(entry == (target, target) for _, entry, _ in moves):
+        return 1
+    best = None
+    for _, _, after in moves:
+        more = _fewest(after, target, limit)
+        if more == 1:
+            return 2
+        if more is not None and (best is None or more + 1 < best):
+            best = more + 1
+    return best
 
 
 def _fewest_by(move: tuple[str, Entry, tuple[Entry, ...]], target: int, limit: int) -> int | None:
