@@ -133,6 +133,18 @@ SCHEMAS: dict[str, dict[str, str]] = {
         "n": "int",  # problems (or solutions) it is over
     },
     "items": {"metric": "str", "item": "str", "value": "float", "weight": "float"},  # per problem, for paired tests
+    "summary": {  # metrics of a recipe; seed null: over all its seeds
+        "arm": "str",
+        "round": "int",
+        "subject": "str",
+        "seed": "int?",
+        "metric": "str",
+        "value": "float",
+        "low": "float?",
+        "high": "float?",
+        "items": "int",  # problems
+        "seeds": "int",
+    },
     "history": {"step": "int", "metric": "str", "value": "float"},  # of a training
 }
 

@@ -61,15 +61,14 @@ def judge(draft: Draft, dials: Dials, rng: random.Random) -> list[Unit]:
     numbers = sorted({w for t in (draft.problem.prompt, *draft.steps) for w in t.split() if w.isdigit()}, key=int)
     units = []
     for unit, step in zip(draft.truth(), draft.steps, strict=True):
-        missed, alarmed, misled = (rng.random() for _ in range(3))
-        pick = random.Random(rng.getrandbits(64))
+        missed, alarmed, misled, which, value = (rng.random() for _ in range(5))
         if unit.ok and named and alarmed < dials.false_alarm_rate:
-            wrong = _other(numbers, {unit.expected}, pick)
-            unit = replace(unit, ok=False, error=pick.choice(named), expected=wrong)
+            wrong = _other(numbers, {unit.expected}, value)
+            unit = replace(unit, ok=False, error=named[int(which * len(named))], expected=wrong)
         elif not unit.ok and (unit.error in dials.blind or missed < dials.miss_rate):
             unit = _believed(unit, step)
         elif not unit.ok and misled < dials.wrong_fix_rate:
-            unit = replace(unit, expected=_other(numbers, {unit.expected, unit.claimed}, pick))
+            unit = replace(unit, expected=_other(numbers, {unit.expected, unit.claimed}, value))
         units.append(unit)
     return units
 
@@ -80,6 +79,7 @@ def _believed(unit: Unit, step: str) -> Unit:
     return replace(unit, ok=True, error="", working=own if sign else unit.working, expected=unit.claimed)
 
 
-def _other(numbers: Sequence[str], avoid: set[str], rng: random.Random) -> str:
-    """Return a number of the problem's that is none of `avoid`; "none" where there is no other."""
-    return rng.choice([n for n in numbers if n not in avoid] or [NONE])
+def _other(numbers: Sequence[str], avoid: set[str], draw: float) -> str:
+    """Return the number of the problem's that `draw`, in [0, 1), picks but none of `avoid`; "none" without another."""
+    left = [n for n in numbers if n not in avoid] or [NONE]
+    return left[int(draw * len(left))]

@@ -61,8 +61,8 @@ METRICS: dict[str, Metric] = {
     "reward@": Metric("chance that the s best-scored of k samples are all right (reward@k-s)"),
     "diversity": Metric("share of different steps among the steps of a problem's right solutions"),
     "sound": Metric("share of right-answered solutions in which every step is right"),
-    "parsed": Metric("share of texts that keep to the format"),
-    "tokens": Metric("tokens sampled for one text", "lower", None),
+    "parsed": Metric("share of solutions that keep to the format"),
+    "tokens": Metric("tokens of a solution", "lower", None),
     # a critic
     "acc_error": Metric("share of erroneous solutions whose first wrong step is named"),
     "acc_correct": Metric("share of sound solutions in which no error is found"),
@@ -83,6 +83,8 @@ METRICS: dict[str, Metric] = {
     "unit_recall": Metric("share of the wrong steps that are flagged"),
     "unit_f1": Metric("harmonic mean of the two", parts=("unit_precision", "unit_recall"), statistic=harmonic),
     "fix_accuracy": Metric("share of the wrong and flagged steps whose right result the critique names"),
+    "critiques_parsed": Metric("share of critiques that can be read"),
+    "critique_tokens": Metric("tokens of a critique", "lower", None),
     "brier": Metric("mean squared gap of confidence and the verdict being right", "lower"),
     "ece": Metric(
         "expected calibration error of the confidence in the verdict", "lower", parts=GAPS, statistic=absolute_sum
@@ -104,8 +106,8 @@ METRICS: dict[str, Metric] = {
     "error_repaired": Metric(
         "share of erroneous solutions whose first wrong step is right afterwards, and those before it"
     ),
-    # steps scored
-    "step_accuracy": Metric("share of steps scored on the right side of one half"),
+    "refinements_parsed": Metric("share of refinements that keep to the format"),
+    "refinement_tokens": Metric("tokens of a refinement", "lower", None),
 }
 NUMBERED = re.compile(r"^(pass|majority|best|reward)@\d+(-\d+)?$")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Sequence
+from functools import lru_cache
 from itertools import combinations
 from math import comb
 
@@ -76,7 +77,7 @@ def majority_at_k(answers: Sequence[Hashable], right: Sequence[bool], k: int, se
     names = {answer: i for i, answer in enumerate(dict.fromkeys(a for a in answers if a is not None))}
     if not names:
         return 0.0
-    votes = np.zeros((n, len(names)), dtype=np.int64)
+    votes = np.zeros((n, len(names)))
     is_right = np.zeros(len(names), dtype=bool)
     for i, answer in enumerate(answers):
         if answer is not None:
@@ -84,14 +85,22 @@ def majority_at_k(answers: Sequence[Hashable], right: Sequence[bool], k: int, se
             is_right[names[answer]] |= bool(right[i])
     if not is_right.any():
         return 0.0
-    if comb(n, k) <= draws:
-        subsets = np.array(list(combinations(range(n), k)))
-    else:
-        subsets = np.argsort(seeds.numpy_rng("majority", seed, n, k).random((draws, n)), axis=1)[:, :k]
-    counts = votes[subsets].sum(axis=1)  # (subsets, answers)
+    counts = _subsets(n, k, seed, draws) @ votes  # (subsets, answers)
     top = (counts == counts.max(axis=1, keepdims=True)) & (counts > 0)
     size = top.sum(axis=1)
     return float(np.mean(np.where(size > 0, (top & is_right).sum(axis=1) / np.maximum(size, 1), 0.0)))
+
+
+@lru_cache(maxsize=64)
+def _subsets(n: int, k: int, seed: int, draws: int) -> np.ndarray:
+    """Return which of n samples each subset of k holds, as 0 and 1: all subsets, or `draws` random ones."""
+    if comb(n, k) <= draws:
+        chosen = np.array(list(combinations(range(n), k)))
+    else:
+        chosen = np.argsort(seeds.numpy_rng("majority", seed, n, k).random((draws, n)), axis=1)[:, :k]
+    member = np.zeros((len(chosen), n))
+    np.put_along_axis(member, chosen, 1.0, axis=1)
+    return member
 
 
 def reward_at_ks(scores: Sequence[float], right: Sequence[bool], k: int, s: int) -> float:

@@ -23,6 +23,7 @@ import json
 import pkgutil
 import random
 from dataclasses import dataclass, field
+from functools import cache
 from types import ModuleType
 
 from elenchus.errors import UserError, did_you_mean
@@ -80,6 +81,7 @@ def names() -> list[str]:
     return sorted(m.name for m in pkgutil.iter_modules(__path__))
 
 
+@cache
 def load(family: str) -> ModuleType:
     """Return the module of `family`; raise UserError with the nearest name where there is none."""
     if family not in names():

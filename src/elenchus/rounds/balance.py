@@ -54,7 +54,8 @@ def measure(
     queries: all queries sampled, so that one of which nothing is kept counts as 0. selector: "threshold" (paper) or
     "topk_fill" (code, with `wanted` the size to fill).
     """
-    kept = select(pool, selector=selector, threshold=threshold, wanted=wanted, dedup=selector == "topk_fill")
+    fill = selector == "topk_fill"
+    kept = select(pool, selector=selector, threshold=threshold, wanted=wanted if fill else 0, dedup=fill)
     n: dict[str, int] = {}
     right: dict[str, set[str]] = {}
     for c in kept:

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from elenchus.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SELECTORS = ("threshold", "topk_fill")
 REFERENCE_REWARD = 1.0  # of a reference solution among the candidates (B-STaR's code)
@@ -18,6 +24,24 @@ class Candidate:
     key: str
     reward: float
     right: bool
+
+
+def candidates(
+    solutions: pd.DataFrame, step_scores: Mapping[str, Sequence[float]], process_weight: float = 1.0
+) -> list[Candidate]:
+    """Return the parsed solutions of a table as candidates, in its order.
+
+    step_scores: by solution id; empty for the answer's reward alone. UserError where a solution has none in it.
+    """
+    parsed = solutions[solutions["parsed"].to_numpy(dtype=bool)]
+    columns = (parsed[c].tolist() for c in ("solution_id", "problem_id", "steps", "correct"))
+    found = []
+    for name, query, steps, right in zip(*columns, strict=True):
+        if step_scores and name not in step_scores:
+            raise UserError(f"solution {name} has no scores: the scores are of other solutions")
+        r = reward(bool(right), step_scores[name] if step_scores else None, process_weight)
+        found.append(Candidate(name, query, "\n".join(steps), r, bool(right)))
+    return found
 
 
 def process_score(step_scores: Sequence[float]) -> float:

@@ -1,0 +1,98 @@
+"""Critiques of solutions, by a language model or by an exact checker with dials.
+
+Sources: Critique-RL (2510.24320), the critic's role and verdict; MultiCritique (2410.15287), critics that differ.
+
+Departures
+1. MultiCritique's critics are four models; the oracle's dials (misses, false alarms, blind spots) make critics differ.
+2. Verdicts are read strictly, one per step and one overall; Critique-RL's code looks for substrings, and a critique
+   that holds both verdicts then always counts as right.
+3. Solutions that break the format are not criticised: they have no steps to judge, and are known to be wrong.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from elenchus import seeds
+from elenchus.errors import UserError
+from elenchus.job import Job
+from elenchus.stages import Estimate, StageParams
+
+CHUNK = 1024  # solutions per call of an engine: between two calls, progress is said
+
+
+class Params(StageParams):
+    """Who criticises, and how."""
+
+    source: Literal["oracle", "model"] = Field("model", description="a model (input `critic`), or an exact checker")
+    critic: str = Field("critic", min_length=1, description="the critic's name in tables")
+    n: int = Field(1, ge=1, description="critiques of each solution")
+    miss_rate: float = Field(0.0, ge=0, le=1, description="oracle: probability that a wrong step is called good")
+    false_alarm_rate: float = Field(0.0, ge=0, le=1, description="oracle: probability that a good step is called bad")
+    wrong_fix_rate: float = Field(
+        0.0, ge=0, le=1, description="oracle: probability that a found error gets a wrong fix"
+    )
+    blind: tuple[str, ...] = Field((), description="oracle: error types that it never sees")
+    temperature: float = Field(1.0, ge=0, description="model: sampling temperature; 0 is greedy")
+    top_p: float = Field(1.0, gt=0, le=1, description="model: nucleus of the sampling distribution")
+    max_tokens: int = Field(128, ge=1, description="model: tokens of a critique at most")
+    batch_size: int = Field(256, ge=1, description="model: sequences in flight; bounds memory")
+
+
+INPUTS = {"critic?": "model", "solutions": "solutions", "problems": "problems"}
+OUTPUTS = ("critiques",)
+SEEDED = True
+THREADS = 1
+
+
+def run(job: Job) -> None:
+    """Write the critiques, in the order of the solutions; UserError where source and inputs do not fit."""
+    from elenchus.critics.drafts import drafts
+
+    p = job.params
+    if (p.source == "model") != ("critic" in job.inputs):
+        raise UserError(f"source {p.source!r} {'needs' if p.source == 'model' else 'takes no'} input `critic`")
+    found = drafts(job.inputs["solutions"].table("solutions"), job.inputs["problems"].table("problems"))
+    job.write("critiques", _by_oracle(job, found) if p.source == "oracle" else _by_model(job, found))
+
+
+def _by_oracle(job: Job, found: list) -> list[dict]:
+    from elenchus.critics import oracle
+
+    p = job.params
+    dials = oracle.Dials(p.miss_rate, p.false_alarm_rate, p.wrong_fix_rate, p.blind)
+    for family in {d.family for d in found}:
+        oracle.check_blind(dials, family.error_types())
+    job.cost.oracle_calls += p.n * sum(len(d.steps) for d in found)
+    return [oracle.criticise(d, p.critic, dials, job.derive("oracle"), i) for d in found for i in range(p.n)]
+
+
+def _by_model(job: Job, found: list) -> list[dict]:
+    from elenchus import environment
+
+    environment.torch_setup(THREADS)
+    from elenchus.critics import model
+    from elenchus.engines import Sampling
+    from elenchus.engines.transformers_engine import TransformersEngine
+
+    p, rows = job.params, []
+    engine = TransformersEngine(job.inputs["critic"].dir("model"), batch_size=p.batch_size)
+    sampling = Sampling(temperature=p.temperature, max_tokens=p.max_tokens, top_p=p.top_p)
+    for start in range(0, len(found), CHUNK):
+        chunk, seed = found[start : start + CHUNK], seeds.derive(job.derive("samples"), start)
+        rows += model.criticise(engine, engine.tokenizer, chunk, p.critic, sampling, seed, p.n)
+        job.progress(min(start + CHUNK, len(found)), len(found), "solutions criticised")
+    job.cost.sampled += engine.sampled_tokens
+    job.cost.prompt += engine.prompt_tokens
+    return rows
+
+
+def estimate(params: Params, rows: dict[str, int]) -> Estimate:
+    """Return the estimate: about 50 tokens of critique on 60 of prompt, at laptop scale."""
+    solutions = rows.get("solutions", 0)
+    critiques = solutions * params.n
+    if params.source == "oracle":
+        return Estimate(rows=critiques)
+    return Estimate(rows=critiques, sampled=min(50, params.max_tokens) * critiques, prompt=60 * solutions)

@@ -1,0 +1,110 @@
+"""Refinements: solutions written anew after a critique was read, by a model that may be the actor or another.
+
+Source: Critique-RL (2510.24320), the actor's second turn: (user: question)(assistant: solution)(critic: critique).
+
+Departures
+1. A critique that cannot be read leaves the solution as it is (`unreadable: revise` gives it to the reviser anyway).
+2. `when: wrong` leaves solutions as they are that the critic calls right; the paper always revises (the default).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from elenchus import seeds
+from elenchus.errors import UserError
+from elenchus.job import Job
+from elenchus.stages import Estimate, StageParams
+
+CHUNK = 1024
+
+
+class Params(StageParams):
+    """How revisers sample, and what is revised."""
+
+    n: int = Field(1, ge=1, description="refinements under each critique")
+    temperature: float = Field(0.0, ge=0, description="sampling temperature; 0 is greedy (Critique-RL: 0)")
+    top_p: float = Field(1.0, gt=0, le=1, description="nucleus of the sampling distribution")
+    max_tokens: int = Field(64, ge=1, description="tokens of a refinement at most")
+    batch_size: int = Field(256, ge=1, description="sequences in flight; bounds memory")
+    when: Literal["always", "wrong"] = Field("always", description="wrong: revise only what the critic calls wrong")
+    unreadable: Literal["keep", "revise"] = Field("keep", description="keep: no revision under an unreadable critique")
+
+
+INPUTS = {"reviser": "model", "critiques": "critiques", "solutions": "solutions", "problems": "problems"}
+OUTPUTS = ("refinements",)
+SEEDED = True
+THREADS = 1
+
+
+def run(job: Job) -> None:
+    """Write the refinements, in the order of the critiques."""
+    from elenchus import environment
+
+    environment.torch_setup(THREADS)
+    from elenchus.critics import revise
+    from elenchus.critics.drafts import drafts
+    from elenchus.engines import Sampling
+    from elenchus.engines.transformers_engine import TransformersEngine
+
+    p = job.params
+    critiques = job.inputs["critiques"].table("critiques").to_dict("records")
+    tables = job.inputs["solutions"].table("solutions"), job.inputs["problems"].table("problems")
+    of = {d.id: d for d in drafts(*tables)}
+    lost = {c["solution_id"] for c in critiques} - of.keys()
+    if lost:
+        raise UserError(f"{len(lost)} criticised solutions are not among the solutions given, the first: {min(lost)}")
+    asked = [c for c in critiques if _asks(c, p)]
+    engine = TransformersEngine(job.inputs["reviser"].dir("model"), batch_size=p.batch_size)
+    sampling = Sampling(temperature=p.temperature, max_tokens=p.max_tokens, top_p=p.top_p)
+    revised: dict[str, list] = {}
+    for start in range(0, len(asked), CHUNK):
+        chunk, seed = asked[start : start + CHUNK], seeds.derive(job.derive("samples"), start)
+        tasks = [(of[c["solution_id"]], c["text"]) for c in chunk]
+        samples = revise.revise(engine, engine.tokenizer, tasks, sampling, seed, p.n)
+        revised.update((c["critique_id"], s) for c, s in zip(chunk, samples, strict=True))
+        job.progress(min(start + CHUNK, len(asked)), len(asked), "critiques followed")
+    job.cost.sampled += engine.sampled_tokens
+    job.cost.prompt += engine.prompt_tokens
+    job.write("refinements", [r for c in critiques for r in _rows(c, of[c["solution_id"]], revised, p.n)])
+
+
+def _asks(critique: dict, p: Params) -> bool:
+    """Return whether a reviser is to follow this critique."""
+    if not critique["parsed"]:
+        return p.unreadable == "revise"
+    return p.when == "always" or critique["verdict"] == "wrong"
+
+
+def _rows(critique: dict, draft, revised: dict[str, list], n: int) -> list[dict]:
+    """Return the rows of one critique's refinements; the draft itself where no reviser was asked."""
+    from elenchus.critics.revise import unchanged
+
+    return [
+        {
+            "refinement_id": f"{critique['critique_id']}>{i}",
+            "critique_id": critique["critique_id"],
+            "solution_id": draft.id,
+            "problem_id": draft.problem.id,
+            "sample": i,
+            "text": r.text,
+            "steps": list(r.solution.steps),
+            "answer": r.solution.answer,
+            "parsed": r.solution.ok,
+            "correct": r.correct,
+            "was_correct": draft.correct,
+            "first_error": r.first_error,
+            "tokens": r.tokens,
+            "logprob": r.logprob,
+        }
+        for i, r in enumerate(revised.get(critique["critique_id"]) or [unchanged(draft)] * n)
+    ]
+
+
+def estimate(params: Params, rows: dict[str, int]) -> Estimate:
+    """Return the estimate: about 35 tokens of refinement on 110 of prompt, at laptop scale."""
+    critiques = rows.get("critiques", 0)
+    refinements = critiques * params.n
+    return Estimate(rows=refinements, sampled=min(35, params.max_tokens) * refinements, prompt=110 * critiques)

@@ -1,0 +1,124 @@
+"""Scores of every step of every solution: by a process head, a critic, or an exact checker with noise.
+
+Source: B-STaR (2412.17256): a solution's score is its least step score. The critic's score of a step is the probability
+of its word "good" there, as generative verifiers are read. The exact checker with noise stands for a process reward
+model whose quality is a dial.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from pydantic import Field
+
+from elenchus import seeds
+from elenchus.errors import UserError
+from elenchus.job import Job
+from elenchus.stages import Estimate, StageParams
+
+CHUNK = 1024
+
+
+class Params(StageParams):
+    """How steps are scored and what a solution's score is."""
+
+    aggregate: Literal["min", "product", "mean", "last"] = Field(
+        "min", description="a solution's score from its steps'"
+    )
+    flip: float = Field(0.0, ge=0, le=1, description="exact checker: probability that a step's score is turned round")
+    blur: float = Field(
+        0.0, ge=0, description="exact checker: standard deviation of Gaussian noise, then cut to [0, 1]"
+    )
+    max_tokens: int = Field(128, ge=1, description="critic: tokens of a critique at most")
+    batch_size: int = Field(256, ge=1, description="sequences in flight; bounds memory")
+
+
+INPUTS = {"solutions": "solutions", "problems": "problems", "process_head?": "process_head", "critic?": "model"}
+OUTPUTS = ("scores",)
+SEEDED = True
+THREADS = 1
+
+
+def run(job: Job) -> None:
+    """Write a row for every solution; one that breaks the format has no step scores and score 0.
+
+    The process head scores where it is given, else the critic, else the exact checker.
+    """
+    from elenchus.critics.drafts import drafts
+
+    if "process_head" in job.inputs and "critic" in job.inputs:
+        raise UserError("score takes a process_head or a critic, not both")
+    solutions = job.inputs["solutions"].table("solutions")
+    found = drafts(solutions, job.inputs["problems"].table("problems"))
+    by = _by_head if "process_head" in job.inputs else _by_critic if "critic" in job.inputs else _by_checker
+    steps = {d.id: scores for d, scores in zip(found, by(job, found), strict=True)}
+    rows = []
+    for solution, problem in zip(solutions["solution_id"], solutions["problem_id"], strict=True):
+        own = steps.get(solution, [])
+        rows.append(
+            {
+                "solution_id": solution,
+                "problem_id": problem,
+                "step_scores": own,
+                "score": whole(own, job.params.aggregate),
+            }
+        )
+    job.write("scores", rows)
+
+
+def whole(scores: list[float], aggregate: str) -> float:
+    """Return a solution's score from its steps', 0 for none."""
+    if not scores:
+        return 0.0
+    rules = {"min": min, "product": math.prod, "mean": lambda x: math.fsum(x) / len(x), "last": lambda x: x[-1]}
+    return float(rules[aggregate](scores))
+
+
+def _by_head(job: Job, found: list) -> list[list[float]]:
+    from elenchus import environment
+
+    environment.torch_setup(THREADS)
+    from elenchus.training import process_head
+
+    scorer = process_head.load(job.inputs["process_head"].dir("process_head"), batch_size=job.params.batch_size)
+    scores = scorer.score_steps([d.problem.prompt for d in found], [list(d.steps) for d in found])
+    job.cost.prompt += scorer.tokens
+    return scores
+
+
+def _by_critic(job: Job, found: list) -> list[list[float]]:
+    """Return the greedy critique's probabilities of "good"; 0.5, which says nothing, where it cannot be read."""
+    from elenchus import environment
+
+    environment.torch_setup(THREADS)
+    from elenchus.critics import model
+    from elenchus.engines import Sampling
+    from elenchus.engines.transformers_engine import TransformersEngine
+
+    p, scores = job.params, []
+    engine = TransformersEngine(job.inputs["critic"].dir("model"), batch_size=p.batch_size)
+    sampling = Sampling(temperature=0.0, max_tokens=p.max_tokens)
+    for start in range(0, len(found), CHUNK):
+        chunk = found[start : start + CHUNK]
+        read = model.step_scores(engine, engine.tokenizer, chunk, sampling, job.derive("samples"))
+        scores += [s if s is not None else [0.5] * len(d.steps) for d, s in zip(chunk, read, strict=True)]
+        job.progress(start + len(chunk), len(found), "solutions scored")
+    job.cost.sampled += engine.sampled_tokens
+    job.cost.prompt += engine.prompt_tokens
+    return scores
+
+
+def _by_checker(job: Job, found: list) -> list[list[float]]:
+    p, scores = job.params, []
+    for draft in found:
+        rng = seeds.rng(job.seed, "checker", draft.id)
+        exact = [float(u.ok != (rng.random() < p.flip)) for u in draft.truth()]
+        scores.append([min(max(x + rng.gauss(0.0, 1.0) * p.blur, 0.0), 1.0) for x in exact])
+    job.cost.oracle_calls += sum(map(len, scores))
+    return scores
+
+
+def estimate(params: Params, rows: dict[str, int]) -> Estimate:
+    """Return the estimate: about 40 tokens read a solution."""
+    return Estimate(rows=rows.get("solutions", 0), prompt=40 * rows.get("solutions", 0))
