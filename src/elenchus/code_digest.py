@@ -13,8 +13,12 @@ names its family's module, see `graph.py`).
 from __future__ import annotations
 
 import ast
+import contextlib
 import hashlib
 import importlib.util
+import json
+import os
+import sys
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -207,10 +211,49 @@ def closure(module: str, roots: tuple[str, ...] = ("*",)) -> tuple[tuple[str, st
 @cache
 def definition_digests(module: str, roots: tuple[str, ...] = ("*",)) -> dict[str, str]:
     """Return {"module:definition": 12 hex digits} of all that is reached: what names a change."""
-    return {
-        f"{source}:{name or '(statements)'}": hashlib.sha256(own_text(source, name).encode()).hexdigest()[:12]
-        for source, name in closure(module, roots)
-    }
+    kept, key = remembered(), f"{module} {' '.join(roots)}"
+    if key not in kept:
+        kept[key] = {
+            f"{source}:{name or '(statements)'}": hashlib.sha256(own_text(source, name).encode()).hexdigest()[:12]
+            for source, name in closure(module, roots)
+        }
+        remember(kept)
+    return kept[key]
+
+
+# Taking all modules apart takes a second, in every command and every job. What was found is therefore kept beside the
+# compiled modules, under a digest of every source file's bytes: any change anywhere, and it is found anew.
+
+
+@cache
+def package_digest() -> str:
+    """Return the digest of all source files of the package, and of the Python that reads them."""
+    found = hashlib.sha256(sys.version.encode())
+    for path in sorted(ROOT.rglob("*.py")):
+        found.update(f"{path.relative_to(ROOT)} {path.stat().st_size} ".encode() + path.read_bytes())
+    return found.hexdigest()[:24]
+
+
+@cache
+def remembered() -> dict[str, dict[str, str]]:
+    """Return what is kept of the package as it is now, {} where there is nothing that can be read."""
+    try:
+        return json.loads((ROOT / "__pycache__" / f"code_digest.{package_digest()}.json").read_text())
+    except (OSError, ValueError):
+        return {}
+
+
+def remember(kept: dict[str, dict[str, str]]) -> None:
+    """Keep `kept` for the next process; where the package cannot be written to, nothing is kept."""
+    path = ROOT / "__pycache__" / f"code_digest.{package_digest()}.json"
+    aside = path.with_suffix(f".{os.getpid()}")
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(exist_ok=True)
+        aside.write_text(json.dumps(kept))
+        os.replace(aside, path)
+        for other in path.parent.glob("code_digest.*.json"):
+            if other != path:
+                other.unlink()
 
 
 @cache

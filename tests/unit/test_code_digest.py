@@ -51,10 +51,7 @@ def package(tmp_path, monkeypatch):
         (tmp_path / name).write_text(textwrap.dedent(text))
 
     def digest():
-        for f in (code_digest.path_of, code_digest.parse, code_digest.normal, code_digest.references):
-            f.cache_clear()
-        for f in (code_digest.closure, code_digest.definition_digests, code_digest.code_digest):
-            f.cache_clear()
+        forget()
         return code_digest.code_digest("pkg.kind", ("run", "Params"))
 
     def edit(name, old, new):
@@ -63,9 +60,14 @@ def package(tmp_path, monkeypatch):
         (tmp_path / name).write_text(text.replace(old, new))
 
     yield digest, edit
-    digest_caches = (code_digest.path_of, code_digest.parse, code_digest.normal, code_digest.references)
-    for f in (*digest_caches, code_digest.closure, code_digest.definition_digests, code_digest.code_digest):
-        f.cache_clear()
+    forget()
+
+
+def forget():
+    """Forget what this process knows; what is kept on disk stays, as it does from one process to the next."""
+    for f in vars(code_digest).values():
+        if hasattr(f, "cache_clear"):
+            f.cache_clear()
 
 
 @pytest.mark.parametrize(
