@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 
 OFFLINE = {
     "HF_HUB_OFFLINE": "1",
@@ -31,6 +32,8 @@ def quiet() -> None:
     """Set the variables above where the user has not; call it before torch, transformers, trl, mlflow are imported."""
     for name, value in {**OFFLINE, **QUIET, **REPRODUCIBLE}.items():
         os.environ.setdefault(name, value)
+    # TRL uses names that transformers is about to rename: nothing that a user could act on
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers\.")
 
 
 def torch_setup(threads: int) -> None:

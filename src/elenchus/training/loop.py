@@ -143,7 +143,8 @@ def _callback(run, settings, seed, progress, after_step, save, boundary):
             control.should_training_stop = run.stop and run.step % boundary == 0 and run.step < settings.steps
             if control.should_training_stop or run.step % every == 0:
                 save()
-            progress(run.step, settings.steps, f"loss {logs['loss']:.4f}")
+            told = "reward" if logs.get("reward") is not None else "loss"
+            progress(run.step, settings.steps, f"{told} {logs[told]:.4f}")
 
     return Steps()
 
