@@ -44,14 +44,16 @@ def number(value: float | None) -> float | None:
     return None if value is None or value != value else value
 
 
-def measurements(plan: Plan, recipe: RecipePlan) -> list[dict]:
+def measurements(plan: Plan, recipe: RecipePlan, *, partial: bool = False) -> list[dict]:
     """Return one row per arm, seed, round, subject and metric, in the recipe's order.
 
     Keys: arm, seed, round, subject, metric, value, low, high, n, stage (digest). low and high are None where an
-    evaluation gives no interval.
+    evaluation gives no interval. partial: leave out what is not measured yet, in place of an error.
     """
     found = []
     for m in recipe.measured:
+        if partial and not done(plan.root, m.stage):
+            continue
         label = {"arm": m.arm, "seed": m.seed, "round": m.round, "subject": m.subject}
         for row in rows(result(plan.root, m.stage), "metrics"):
             found.append(

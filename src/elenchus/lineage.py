@@ -18,6 +18,9 @@ from elenchus.job import check_file, read_manifest
 from elenchus.plan import Plan, RecipePlan
 
 
+ALWAYS = ("family", "split", "source", "which")  # said even where they are the default
+
+
 def upstream(stage: Stage) -> list[Stage]:
     """Return `stage` and all that it needs, parents first."""
     return list(walk([stage]))
@@ -30,17 +33,24 @@ def brief(stage: Stage, most: int = 8) -> str:
 
 def tell(kind: str, params: dict, most: int = 8) -> str:
     """Return `brief` of a kind's parameters."""
-    fields = stages.load(kind).Params.model_fields
-    said = []
+    usual, said = defaults(kind), []
     for key, value in params.items():
-        field = fields.get(key)
-        default = None if field is None or field.is_required() else field.get_default(call_default_factory=True)
-        default = default.model_dump(mode="json") if hasattr(default, "model_dump") else default
-        default = list(default) if isinstance(default, tuple) else default
-        if field is None or field.is_required() or value != default:
+        if key in ALWAYS or key not in usual or value != usual[key]:
             text = str(value)
             said.append(f"{key}={text if len(text) <= 60 else text[:59] + '…'}")
     return ", ".join(said[:most] + ([f"and {len(said) - most} more"] if len(said) > most else []))
+
+
+@cache
+def defaults(kind: str) -> dict:
+    """Return a kind's default parameters as plain data; those that have none are left out."""
+    from pydantic import ValidationError
+
+    model = stages.load(kind).Params
+    try:
+        return model().model_dump(mode="json")
+    except ValidationError:
+        return {}
 
 
 # -- nodes -------------------------------------------------------------------------------------------------------------
@@ -72,7 +82,10 @@ def from_folder(folder: Path, known: dict[Path, Node] | None = None) -> Node:
         def node(path: str) -> Node:
             return from_folder(results / Path(path).relative_to(Path(path).parts[0]), known)
 
-        inputs = {name: tuple(node(p) for p in ([given] if isinstance(given, str) else given)) for name, given in m["inputs"].items()}
+        inputs = {
+            name: tuple(node(p) for p in ([given] if isinstance(given, str) else given))
+            for name, given in m["inputs"].items()
+        }
         known[folder] = Node(
             m["kind"], m["digest"], m["params"], m["seed"], m["code"], inputs, m["files"], m.get("definitions"), folder
         )
@@ -152,7 +165,9 @@ def own_differences(a: Node, b: Node) -> list[tuple[str, str]]:
         for name in sorted(set(a.files) | set(b.files)):
             left, right = a.files.get(name, {}).get("sha256", "absent"), b.files.get(name, {}).get("sha256", "absent")
             if left != right:
-                what.append(("bytes", f"{name}: {left[:12]} -> {right[:12]}, although all that it was made from is equal"))
+                what.append(
+                    ("bytes", f"{name}: {left[:12]} -> {right[:12]}, although all that it was made from is equal")
+                )
     return what
 
 
@@ -215,7 +230,10 @@ def resolve(plan: Plan, text: str) -> list[tuple[str, Node]]:
         last = {m.subject: m.round for m in sorted(found, key=lambda m: m.round)}
         found = [m for m in found if m.round == last[m.subject]]
     nodes: dict[str, Node] = {}
-    return [(f"{m.subject}, {m.stage.params.get('which', m.stage.kind)}", from_stage(plan.root, m.stage, nodes)) for m in found]
+    return [
+        (f"{m.subject}, {m.stage.params.get('which', m.stage.kind)}", from_stage(plan.root, m.stage, nodes))
+        for m in found
+    ]
 
 
 def digest(plan: Plan, text: str) -> tuple[str, Node]:
@@ -223,7 +241,9 @@ def digest(plan: Plan, text: str) -> tuple[str, Node]:
     planned = [s for d, s in plan.by_digest.items() if d.startswith(text)]
     if len(planned) == 1:
         return planned[0].kind, from_stage(plan.root, planned[0])
-    folders = [p.parent for p in (plan.root / RESULTS).glob(f"*/{text}*/stage.json") if p.parent.parent.name != "by-recipe"]
+    folders = [
+        p.parent for p in (plan.root / RESULTS).glob(f"*/{text}*/stage.json") if p.parent.parent.name != "by-recipe"
+    ]
     if len(folders) == 1:
         return folders[0].parent.name, from_folder(folders[0])
     if not planned and not folders:
@@ -251,7 +271,9 @@ def evaluations(recipe: RecipePlan, arm: str, *, seed: int | None, round: int | 
             there = sorted({getattr(m, what) for m in found})
             found = [m for m in found if getattr(m, what) == wanted]
             if not found:
-                raise UserError(f"arm {arm!r} was not measured at {what} {wanted}; there is: {', '.join(map(str, there))}")
+                raise UserError(
+                    f"arm {arm!r} was not measured at {what} {wanted}; there is: {', '.join(map(str, there))}"
+                )
     return found
 
 

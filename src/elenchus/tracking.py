@@ -88,7 +88,9 @@ def one_run(plan: Plan, recipe: RecipePlan, arm: str, seed: int, own: list[dict]
         for row in rows:
             if findings.number(row["value"]) is not None:
                 at = times.get(named.stage.digest) or ended(plan.root, named.stage)
-                metrics.append((metric_key(f"train/{where}/{row['metric']}"), float(row["value"]), at, int(row["step"])))
+                metrics.append(
+                    (metric_key(f"train/{where}/{row['metric']}"), float(row["value"]), at, int(row["step"]))
+                )
     total = findings.total_cost(plan.root, stages)
     end = max(times.values())
     metrics += [(f"cost/{k}", float(total[k]), end, 0) for k in ("sampled", "prompt", "trained", "oracle_calls")]
@@ -133,7 +135,11 @@ def flatten(value: object, prefix: str = "") -> dict[str, object]:
     """Return nested mappings as {"a.b": value}."""
     if not isinstance(value, dict):
         return {prefix: value}
-    return {k: v for key, inner in value.items() for k, v in flatten(inner, f"{prefix}.{key}" if prefix else str(key)).items()}
+    return {
+        k: v
+        for key, inner in value.items()
+        for k, v in flatten(inner, f"{prefix}.{key}" if prefix else str(key)).items()
+    }
 
 
 def stage_names(named: tuple[Named, ...], arm: str, seed: int) -> dict[str, str]:
@@ -179,7 +185,9 @@ def ingest(plan: Plan, recipe: RecipePlan) -> dict:
         from mlflow import MlflowClient
 
         client = MlflowClient(uri)
-        experiment = experiment_of(client, recipe, None if os.environ.get("MLFLOW_TRACKING_URI") else plan.root / "mlartifacts")
+        experiment = experiment_of(
+            client, recipe, None if os.environ.get("MLFLOW_TRACKING_URI") else plan.root / "mlartifacts"
+        )
         for run in made:
             record(client, experiment, run, artifacts(plan, recipe, run))
     where = uri if os.environ.get("MLFLOW_TRACKING_URI") else "sqlite:///mlflow.db"

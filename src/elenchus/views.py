@@ -51,7 +51,12 @@ def places(recipe: RecipePlan) -> dict[str, Path]:
     """Return {path below results/by-recipe/<recipe>: what it links to below the project}."""
     found: dict[str, Path] = {}
     for named in recipe.named:
-        parts = [named.arm or SHARED, f"seed{named.seed}", *([f"round{named.round}"] if named.round else []), named.name]
+        parts = [
+            named.arm or SHARED,
+            f"seed{named.seed}",
+            *([f"round{named.round}"] if named.round else []),
+            named.name,
+        ]
         name, n = "/".join(parts), 1
         while found.get(name, named.stage.folder) != named.stage.folder:  # two stages of one name
             n += 1
@@ -149,12 +154,19 @@ def card(plan: Plan, recipe: RecipePlan, name: str, files: dict[str, Published])
     import pyarrow.parquet as pq
 
     first = next(iter(files.values()))
-    counts = {file: pq.ParquetFile(plan.root / p.stage.folder / f"{p.table}.parquet").metadata.num_rows for file, p in files.items()}
+    counts = {
+        file: pq.ParquetFile(plan.root / p.stage.folder / f"{p.table}.parquet").metadata.num_rows
+        for file, p in files.items()
+    }
     size = sum((plan.root / "data" / name / file).stat().st_size for file in files)
     example = first_row(plan.root / first.stage.folder / f"{first.table}.parquet")
     families = ", ".join(first.stage.families) or "none"
-    made = "\n".join(f"| `{f}` | {counts[f]:,} | {p.seed} | `{p.stage.kind}` | `{p.stage.digest}` |" for f, p in files.items())
-    columns = "\n".join(f"| `{c}` | {kind} | {shorten(example.get(c))} |" for c, kind in tables.SCHEMAS[first.table].items())
+    made = "\n".join(
+        f"| `{f}` | {counts[f]:,} | {p.seed} | `{p.stage.kind}` | `{p.stage.digest}` |" for f, p in files.items()
+    )
+    columns = "\n".join(
+        f"| `{c}` | {kind} | {shorten(example.get(c))} |" for c, kind in tables.SCHEMAS[first.table].items()
+    )
     steps = "\n".join(
         f"{i}. `{s.kind}` `{s.digest}`: {lineage.brief(s) or 'default parameters'}"
         for i, s in enumerate(lineage.upstream(first.stage), 1)

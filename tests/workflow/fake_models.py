@@ -120,8 +120,12 @@ def rates(result) -> dict:
 def history(job: Job, steps: int = 40) -> None:
     """Write a history whose loss falls."""
     rng = job.rng("history")
-    losses = [{"step": s, "metric": "loss", "value": 2 / (1 + s / 8) + 0.05 * rng.random()} for s in range(0, steps + 1, 5)]
-    job.write("history", [*losses, *({"step": s, "metric": "learning_rate", "value": 1e-3} for s in range(0, steps + 1, 5))])
+    losses = [
+        {"step": s, "metric": "loss", "value": 2 / (1 + s / 8) + 0.05 * rng.random()} for s in range(0, steps + 1, 5)
+    ]
+    job.write(
+        "history", [*losses, *({"step": s, "metric": "learning_rate", "value": 1e-3} for s in range(0, steps + 1, 5))]
+    )
     job.cost.trained += 1000 * steps
 
 
@@ -185,7 +189,9 @@ def sample(job: Job) -> None:
         for problem in by_id(job.inputs["problems"].table("problems")).values():
             rng = job.rng(f"{temperature} {problem.id}")
             for i in range(job.params.n):
-                row, error = solution(problem, problems.load(problem.family).corrupt(problem, rng, errors * (0.4 + 0.6 * temperature)))
+                row, error = solution(
+                    problem, problems.load(problem.family).corrupt(problem, rng, errors * (0.4 + 0.6 * temperature))
+                )
                 about = {"solution_id": f"{problem.id}/{job.seed % 9973}/{temperature}/{i}", "family": problem.family}
                 rows.append({**row, **about, "sample": i, "temperature": temperature, "error": error, "finish": "end"})
     job.cost.sampled += sum(r["tokens"] for r in rows)
@@ -221,7 +227,18 @@ def search(job: Job) -> None:
     rows = []
     for problem in by_id(job.inputs["problems"].table("problems")).values():
         family, rng = problems.load(problem.family), job.rng(problem.id)
-        tree = [{"node": 0, "parent": -1, "depth": 0, "step": "", "visits": 1, "value": 0.0, "terminal": False, "correct": None}]
+        tree = [
+            {
+                "node": 0,
+                "parent": -1,
+                "depth": 0,
+                "step": "",
+                "visits": 1,
+                "value": 0.0,
+                "terminal": False,
+                "correct": None,
+            }
+        ]
         below: dict[tuple, int] = {(): 0}
         for _ in range(16):
             steps = family.corrupt(problem, rng, 0.15)

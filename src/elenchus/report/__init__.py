@@ -102,7 +102,10 @@ def policy_table(pooled: list[dict]) -> dict:
             rows.setdefault((p["arm"], p["round"], p["subject"]), {})[p["metric"]] = p
     shown = {k: v for k, v in rows.items() if any(m.startswith("pass@") or m == "accuracy" for m in v)}
     columns = [n for n in names if any(n in v for v in shown.values())]
-    return {"columns": columns, "rows": [(*k, [critics.cell(v.get(n), None) for n in columns]) for k, v in shown.items()]}
+    return {
+        "columns": columns,
+        "rows": [(*k, [critics.cell(v.get(n), None) for n in columns]) for k, v in shown.items()],
+    }
 
 
 def trainings(plan: Plan, recipe: RecipePlan) -> list[dict]:
@@ -117,7 +120,9 @@ def trainings(plan: Plan, recipe: RecipePlan) -> list[dict]:
             if findings.number(row["value"]) is not None:
                 by_metric.setdefault(row["metric"], []).append((row["step"], row["value"], None, None))
         drawn = [
-            charts.line_chart([charts.Series(name, 0, points, dots=len(points) < 25)], title=name, width=260, height=150)
+            charts.line_chart(
+                [charts.Series(name, 0, points, dots=len(points) < 25)], title=name, width=260, height=150
+            )
             for name, points in by_metric.items()
             if len(points) > 1
         ]

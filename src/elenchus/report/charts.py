@@ -106,7 +106,9 @@ def line_chart(
     for t in x_ticks:
         out.append(f'<text x="{x(t)}" y="{height - bottom + 15}" text-anchor="middle">{number(t)}</text>')
     if x_label:
-        out.append(f'<text x="{(left + width - right) / 2}" y="{height - 4}" text-anchor="middle">{escape(x_label)}</text>')
+        out.append(
+            f'<text x="{(left + width - right) / 2}" y="{height - 4}" text-anchor="middle">{escape(x_label)}</text>'
+        )
     out.append("</g>")
     for s in series:
         out.append(one_series(s, x, y))
@@ -168,7 +170,10 @@ def heat_map(rows: Sequence[float], columns: Sequence[float], cells: dict, *, ch
     values = [v for v in cells.values() if v is not None]
     low, high = (min(values), max(values)) if values else (0, 1)
     shade = scale(low, high, 0.06, 0.9) if high > low else (lambda _: 0.4)
-    out = [svg_open(width, height, title, natural=True), f'<text class="title" x="0" y="12">{escape(title)}</text><g class="axis">']
+    out = [
+        svg_open(width, height, title, natural=True),
+        f'<text class="title" x="0" y="12">{escape(title)}</text><g class="axis">',
+    ]
     for j, c in enumerate(columns):
         out.append(f'<text x="{left + cell_w * (j + 0.5)}" y="{top - 6}" text-anchor="middle">{number(c)}</text>')
     for i, r in enumerate(rows):
@@ -182,7 +187,9 @@ def heat_map(rows: Sequence[float], columns: Sequence[float], cells: dict, *, ch
             at = f'x="{left + cell_w * j + 1}" y="{top + cell_h * i + 1}" width="{cell_w - 2}" height="{cell_h - 2}" rx="3"'
             ink = "on" if shade(value) > 0.5 else "off"
             out.append(f'<rect class="heat" {at} style="fill-opacity:{shade(value)}"/>')
-            out.append(f'<text class="heat-{ink}" x="{left + cell_w * (j + 0.5)}" y="{top + cell_h * (i + 0.5) + 4}" text-anchor="middle">{number(value)}</text>')
+            out.append(
+                f'<text class="heat-{ink}" x="{left + cell_w * (j + 0.5)}" y="{top + cell_h * (i + 0.5) + 4}" text-anchor="middle">{number(value)}</text>'
+            )
             if chosen == (r, c):
                 out.append(f'<rect class="chosen" {at}/>')
     return "".join([*out, "</svg>"])

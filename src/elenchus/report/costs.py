@@ -24,7 +24,14 @@ def by_arm(plan: Plan, recipe: RecipePlan) -> list[dict]:
                 totals.append(findings.total_cost(plan.root, needed))
         n = len(totals) or 1
         row = {k: sum(t[k] for t in totals) / n for k in findings.SPENT}
-        rows.append({"arm": arm, **row, "peak_memory_mb": max(t["peak_memory_mb"] for t in totals), "budget": sum(row[k] for k in BUDGET)})
+        rows.append(
+            {
+                "arm": arm,
+                **row,
+                "peak_memory_mb": max(t["peak_memory_mb"] for t in totals),
+                "budget": sum(row[k] for k in BUDGET),
+            }
+        )
     return rows
 
 
@@ -79,5 +86,7 @@ def self_consistency(pooled: list[dict]) -> str:
     if not lines:
         return ""
     unit = "tokens sampled per problem" if any(metric == "tokens" for *_, metric in table) else "samples per problem"
-    chart = charts.line_chart(lines, x_label=unit, width=560, height=280, bounds=(0, 1), describe="majority vote against tokens")
+    chart = charts.line_chart(
+        lines, x_label=unit, width=560, height=280, bounds=(0, 1), describe="majority vote against tokens"
+    )
     return chart + charts.legend((s.name, s.colour) for s in lines)

@@ -27,7 +27,11 @@ COLUMNS = {  # metric -> heading; the two halves of F1 stand beside it
     "parsed": "readable",
 }
 MARKS_A_CRITIC = ("first_error_f1", "acc_error", "verdict_accuracy", "acc2")
-GROUPS = {"finding errors": ("first_error_f1", "fix_accuracy"), "confidence": ("ece", "brier"), "refinement under it": ("acc1", "error_repaired")}
+GROUPS = {
+    "finding errors": ("first_error_f1", "fix_accuracy"),
+    "confidence": ("ece", "brier"),
+    "refinement under it": ("acc1", "error_repaired"),
+}
 
 
 def table(pooled: list[dict]) -> dict | None:
@@ -42,7 +46,10 @@ def table(pooled: list[dict]) -> dict | None:
     if not subjects:
         return None
     columns = [c for c in COLUMNS if any(c in v for v in subjects.values())]
-    best = {c: best_of(c, [v[c]["value"] for v in subjects.values() if c in v and v[c]["value"] is not None]) for c in columns}
+    best = {
+        c: best_of(c, [v[c]["value"] for v in subjects.values() if c in v and v[c]["value"] is not None])
+        for c in columns
+    }
     several_arms = len({a for a, _, _ in subjects}) > 1
     rows = []
     for (arm, r, subject), found in subjects.items():
@@ -64,4 +71,9 @@ def cell(m: dict | None, best: float | None) -> dict:
     if m is None or m["value"] is None:
         return {"text": "–", "interval": "", "share": 0, "best": False}
     interval = f"{number(m['low'], 2)}–{number(m['high'], 2)}" if m["low"] is not None and m["high"] is not None else ""
-    return {"text": number(m["value"]), "interval": interval, "share": max(0.0, min(1.0, m["value"])), "best": m["value"] == best}
+    return {
+        "text": number(m["value"]),
+        "interval": interval,
+        "share": max(0.0, min(1.0, m["value"])),
+        "best": m["value"] == best,
+    }

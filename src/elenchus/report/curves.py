@@ -52,7 +52,9 @@ def draw(measured: list[dict], metric: str, arms: list[str]) -> str:
     lines = series(measured, metric, arms)
     says = catalogue.find(metric).says
     bounds = catalogue.find(metric).bounds
-    return charts.line_chart(lines, title=metric, x_label="round", bounds=bounds, whole_x=True, describe=f"{metric} by round: {says}")
+    return charts.line_chart(
+        lines, title=metric, x_label="round", bounds=bounds, whole_x=True, describe=f"{metric} by round: {says}"
+    )
 
 
 def standalone(measured: list[dict], arm: str) -> dict[str, str]:

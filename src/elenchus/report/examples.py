@@ -17,7 +17,10 @@ def gather(plan: Plan, recipe: RecipePlan, most: int = MOST) -> dict:
     solutions, of_problems, critics = sources(recipe)
     if solutions is None:
         return {"critics": [], "items": []}
-    asked = {r["problem_id"]: problems.from_row(r) for r in findings.rows(findings.result(plan.root, of_problems), "problems")}
+    asked = {
+        r["problem_id"]: problems.from_row(r)
+        for r in findings.rows(findings.result(plan.root, of_problems), "problems")
+    }
     written = findings.rows(findings.result(plan.root, solutions), "solutions")
     said = {name: by_solution(plan, stage, "critiques") for name, (stage, _) in critics.items()}
     revised = {name: by_solution(plan, stage, "refinements") for name, (_, stage) in critics.items() if stage}
@@ -102,7 +105,13 @@ def told(problem: problems.Problem, row: dict) -> dict:
     """Return a solution or refinement: its steps with the exact checker's labels, its answer, whether that is right."""
     checks = problems.load(problem.family).check_steps(problem, list(row["steps"]))
     steps = [{"text": s, "ok": c.ok, "error": c.error, "expected": c.expected} for s, c in zip(row["steps"], checks)]
-    facts = {"steps": steps, "said": row["answer"], "right": row["correct"], "parsed": row["parsed"], "tokens": row["tokens"]}
+    facts = {
+        "steps": steps,
+        "said": row["answer"],
+        "right": row["correct"],
+        "parsed": row["parsed"],
+        "tokens": row["tokens"],
+    }
     return facts if row["parsed"] else {**facts, "text": row["text"]}
 
 

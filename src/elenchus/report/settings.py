@@ -32,7 +32,13 @@ def heat(found: dict, title: str) -> str:
     cells = {(c["temperature"], c["threshold"]): c["score"] for c in found["grid"]}
     temperatures, thresholds = sorted({t for t, _ in cells}), sorted({h for _, h in cells})
     chosen = found["temperature"], found["threshold"]
-    kept = [h for i, h in enumerate(thresholds) if i + 1 == len(thresholds) or h == chosen[1] or column(cells, temperatures, h) != column(cells, temperatures, thresholds[i + 1])]
+    kept = [
+        h
+        for i, h in enumerate(thresholds)
+        if i + 1 == len(thresholds)
+        or h == chosen[1]
+        or column(cells, temperatures, h) != column(cells, temperatures, thresholds[i + 1])
+    ]
     while len(kept) > MOST_COLUMNS:
         kept.remove(max(kept, key=lambda h: (abs(h - chosen[1]), -h)))
     return charts.heat_map(temperatures, kept, cells, chosen=chosen, title=title)
@@ -45,7 +51,9 @@ def column(cells: dict, temperatures: list[float], threshold: float) -> list[flo
 
 def caption(found: dict) -> str:
     """Return what was chosen, in words."""
-    cell = next(c for c in found["grid"] if (c["temperature"], c["threshold"]) == (found["temperature"], found["threshold"]))
+    cell = next(
+        c for c in found["grid"] if (c["temperature"], c["threshold"]) == (found["temperature"], found["threshold"])
+    )
     return (
         f"temperature {number(found['temperature'])}, threshold {number(found['threshold'])}: balance {number(found['balance_score'])}, "
         f"{cell['kept']} samples kept, {100 * cell['accuracy']:.0f} % of them right; n* = {found['target']}"

@@ -32,7 +32,13 @@ THEMES = {  # kind -> colour class and its word in the legend
     "evaluate": "measure",
     "summary": "measure",
 }
-WORDS = {"data": "data", "train": "training", "write": "sampling and search", "judge": "critique, scores, choices", "measure": "measurement"}
+WORDS = {
+    "data": "data",
+    "train": "training",
+    "write": "sampling and search",
+    "judge": "critique, scores, choices",
+    "measure": "measurement",
+}
 BOX_W, BOX_H, GAP_X, GAP_Y, HEAD = 128, 36, 14, 26, 30
 
 
@@ -208,7 +214,15 @@ def draw(recipe: RecipePlan) -> str:
     spans, layers = lay_out(boxes, lanes)
     width = sum(w for _, w in spans.values()) + 10 * (len(spans) - 1)
     height = HEAD + layers * (BOX_H + GAP_Y) + 6
-    out = [svg_open(width, height, f"the stages of {recipe.recipe.id}: {len(boxes)} groups in {len(lanes)} lanes", "stages", natural=True)]
+    out = [
+        svg_open(
+            width,
+            height,
+            f"the stages of {recipe.recipe.id}: {len(boxes)} groups in {len(lanes)} lanes",
+            "stages",
+            natural=True,
+        )
+    ]
     for lane, (left, w) in spans.items():
         out.append(f'<rect class="lane" x="{left}" y="0" width="{w}" height="{height}" rx="8"/>')
         out.append(f'<text class="lane-name" x="{left + w / 2}" y="19" text-anchor="middle">{escape(lane)}</text>')
@@ -262,7 +276,11 @@ def box_svg(b: Group, i: int) -> str:
 
 def legend() -> str:
     """Return the key of the boxes' colours."""
-    return '<div class="legend">' + "".join(f'<span class="key t-{c}"><i></i>{w}</span>' for c, w in WORDS.items()) + "</div>"
+    return (
+        '<div class="legend">'
+        + "".join(f'<span class="key t-{c}"><i></i>{w}</span>' for c, w in WORDS.items())
+        + "</div>"
+    )
 
 
 def stage_rows(recipe: RecipePlan) -> list[tuple[Stage, str]]:

@@ -72,7 +72,9 @@ def draw(nodes: list[dict], prompt: str) -> tuple[str, str]:
         if n["parent"] >= 0:
             (x1, y1), (x2, y2) = at[n["parent"]], at[n["node"]]
             thick = 0.8 + 4 * (n["visits"] / most) ** 0.5
-            out.append(f'<path class="branch" style="stroke-width:{thick:.1f}" d="M{x1},{y1:.1f} C{x1 + 60},{y1:.1f} {x1 + 30},{y2:.1f} {x2},{y2:.1f}"/>')
+            out.append(
+                f'<path class="branch" style="stroke-width:{thick:.1f}" d="M{x1},{y1:.1f} C{x1 + 60},{y1:.1f} {x1 + 30},{y2:.1f} {x2},{y2:.1f}"/>'
+            )
     for n in shown:
         out.append(node_svg(n, *at[n["node"]], most))
     out.append("</svg>")

@@ -1,0 +1,5 @@
+"""`python -m elenchus` is `elenchus`."""
+
+from elenchus.cli import main
+
+main()

@@ -1,0 +1,109 @@
+"""What a plan will take before it runs: tokens from each kind's own estimate, seconds from rates measured earlier."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from elenchus import stages
+from elenchus.graph import RESULTS, Stage
+from elenchus.plan import Plan, RecipePlan
+from elenchus.stages import Estimate
+
+# Two laptop cores, a model of half a million parameters: tokens a second where nothing has been measured yet.
+SAMPLED, PROMPT, TRAINED = 12_000, 60_000, 22_000
+START = {"torch": 6.0, "other": 1.5}  # seconds before the first token
+HEAVY = ("seed_model", "sft", "dpo", "grpo", "process_head", "sample", "search", "critique", "refine", "score", "pairs")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A stage of a plan. seconds and tokens are what it spent where it is done, else what it is expected to."""
+
+    stage: Stage
+    names: tuple[str, ...]
+    done: bool
+    sampled: int
+    prompt: int
+    trained: int
+    seconds: float
+
+
+@cache
+def measured(results: Path) -> dict[str, tuple[float, float, int]]:
+    """Return {kind: (work, seconds, stages)} of the results on disk; work in the default rates' seconds."""
+    found: dict[str, tuple[float, float, int]] = {}
+    for path in results.glob("[!._]*/*/cost.json"):
+        try:
+            c = json.loads(path.read_text())
+            seconds = float(c["seconds"])
+        except (OSError, ValueError, KeyError):
+            continue
+        work, spent, n = found.get(path.parts[-3], (0.0, 0.0, 0))
+        found[path.parts[-3]] = (
+            work + work_of(c.get("sampled", 0), c.get("prompt", 0), c.get("trained", 0)),
+            spent + seconds,
+            n + 1,
+        )
+    return found
+
+
+def work_of(sampled: float, prompt: float, trained: float) -> float:
+    """Return the seconds that tokens take at the default rates."""
+    return sampled / SAMPLED + prompt / PROMPT + trained / TRAINED
+
+
+def seconds_of(kind: str, expected: Estimate, rates: dict[str, tuple[float, float, int]]) -> float:
+    """Return the seconds that a stage will take: by its kind's measured speed, else by the default rates."""
+    work = work_of(expected.sampled, expected.prompt, expected.trained)
+    known_work, known_seconds, n = rates.get(kind, (0.0, 0.0, 0))
+    if n and work > 0.1 and known_work > 0.1:
+        return work * known_seconds / known_work
+    if n and work <= 0.1:
+        return known_seconds / n
+    return work + START["torch" if kind in HEAVY and work > 0 else "other"]
+
+
+def expectations(chosen: list[Stage]) -> dict[str, Estimate]:
+    """Return {digest: estimate} of stages given parents first; an input of many counts the rows of all."""
+    found: dict[str, Estimate] = {}
+    for stage in chosen:
+        rows = {}
+        for name, given in stage.inputs.items():
+            sources = given if isinstance(given, tuple) else (given,)
+            rows[name] = sum(found[s.digest].rows for s in sources)
+        module = stages.load(stage.kind)
+        found[stage.digest] = module.estimate(module.Params.model_validate(stage.params), rows)
+    return found
+
+
+def rows_of(plan: Plan, recipe: RecipePlan) -> list[Row]:
+    """Return a row for each stage of a recipe, parents first."""
+    names: dict[str, list[str]] = {}
+    for n in recipe.named:
+        at = f"{n.arm}/seed{n.seed}" + (f"/round{n.round}" if n.round else "") + f"/{n.name}"
+        names.setdefault(n.stage.digest, []).append(at)
+    expected = expectations(list(recipe.stages))
+    rates = measured(plan.root / RESULTS)
+    made = []
+    for s in recipe.stages:
+        e, path = expected[s.digest], plan.root / s.folder / "cost.json"
+        if path.is_file() and (plan.root / s.manifest).is_file():
+            c = json.loads(path.read_text())
+            spent = tuple(c.get(k, 0) for k in ("sampled", "prompt", "trained", "seconds"))
+            made.append(Row(s, tuple(names.get(s.digest, ["summary"])), True, *spent))
+        else:
+            seconds = seconds_of(s.kind, e, rates)
+            made.append(Row(s, tuple(names.get(s.digest, ["summary"])), False, e.sampled, e.prompt, e.trained, seconds))
+    return made
+
+
+def totals(rows: list[Row]) -> dict:
+    """Return the sums of a plan: stages, done, and tokens and seconds of what is done and of what is to do."""
+    found = {"stages": len(rows), "done": sum(r.done for r in rows)}
+    for name, chosen in (("spent", [r for r in rows if r.done]), ("expected", [r for r in rows if not r.done])):
+        found[name] = {k: sum(getattr(r, k) for r in chosen) for k in ("sampled", "prompt", "trained")}
+        found[name]["seconds"] = round(sum(r.seconds for r in chosen), 1)
+    return found
