@@ -67,7 +67,9 @@ rule sft:
 def dry_run(folder: Path) -> float:
     """Return the seconds of `snakemake -n` in `folder`."""
     start = time.monotonic()
-    done = subprocess.run(["snakemake", "-n", "--quiet", "all", "--cores", "2"], cwd=folder, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["snakemake", "-n", "--quiet", "all", "--cores", "2"], cwd=folder, capture_output=True, text=True, check=False
+    )
     if done.returncode:
         raise SystemExit(done.stdout[-2000:] + done.stderr[-2000:])
     return time.monotonic() - start
@@ -101,8 +103,12 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as tmp:
                 seconds[name, stages] = measure(Path(tmp), max(1, stages // (3 * rounds)), rounds)
             print(f"{name:9} {stages:6} stages  {seconds[name, stages]:6.1f} s", flush=True)
-    print(f"elenchus / bare at {total} stages: {seconds['elenchus', total] / seconds['bare', total]:.2f} (goal: at most 1.5)")
-    print(f"four times the stages: {seconds['elenchus', total] / seconds['elenchus', total // 4]:.1f} times the time (linear: 4)")
+    print(
+        f"elenchus / bare at {total} stages: {seconds['elenchus', total] / seconds['bare', total]:.2f} (goal: at most 1.5)"
+    )
+    print(
+        f"four times the stages: {seconds['elenchus', total] / seconds['elenchus', total // 4]:.1f} times the time (linear: 4)"
+    )
 
 
 if __name__ == "__main__":

@@ -155,7 +155,7 @@ class Lab:
         """Return one critique per solution, merged in units from several critics."""
         return self.stage("aggregate", name, params, critiques=critiques, solutions=solutions, problems=problems)
 
-    def pairs(self, critiques: Sequence[Stage], units: Stage, solutions: Stage, problems: Stage, revisers: Sequence[Stage], name: str = "pairs", **params) -> Stage:
+    def pairs(self, critiques: Sequence[Stage], units: Stage | None, solutions: Stage, problems: Stage, revisers: Sequence[Stage], name: str = "pairs", **params) -> Stage:
         """Return preference pairs between critiques, filtered by whether the better one leads to better refinements."""
         params = self._sampling(params)
         return self.stage("pairs", name, params, critiques=critiques, units=units, solutions=solutions, problems=problems, revisers=revisers)
@@ -170,9 +170,11 @@ class Lab:
         """Return `model` trained by DPO on preference pairs."""
         return self.stage("dpo", name, params, model=model, pairs=pairs)
 
-    def grpo(self, critic: Stage, solutions: Stage, problems: Stage, *, actor: Stage | None = None, validation: Stage | None = None, name: str = "grpo", **params) -> Stage:
-        """Return the critic trained by GRPO on composed rewards."""
-        return self.stage("grpo", name, params, critic=critic, actor=actor, solutions=solutions, problems=problems, validation=validation)
+    def grpo(self, critic: Stage, solutions: Stage, problems: Stage, *, actor: Stage | None = None, validation: tuple[Stage, Stage] | None = None, name: str = "grpo", **params) -> Stage:
+        """Return the critic trained by GRPO on composed rewards; `validation` is (solutions, their problems)."""
+        solved, asked = validation or (None, None)
+        inputs = {"critic": critic, "actor": actor, "solutions": solutions, "problems": problems}
+        return self.stage("grpo", name, params, **inputs, validation=solved, validation_problems=asked)
 
     def process_head(self, model: Stage, labels: Stage, problems: Stage, name: str = "process-head", **params) -> Stage:
         """Return a process-reward / value head trained on step labels."""
@@ -184,7 +186,7 @@ class Lab:
         """Return step scores of solutions by a process head or a critic."""
         return self.stage("score", name, {"batch_size": self.config.engine.batch_size, **params}, solutions=solutions, problems=problems, process_head=process_head, critic=critic)
 
-    def balance(self, solutions: Sequence[Stage], scores: Sequence[Stage], name: str = "balance", **params) -> Stage:
+    def balance(self, solutions: Stage, scores: Stage | None, name: str = "balance", **params) -> Stage:
         """Return B-STaR's setting (temperature, threshold): the one with the highest balance score on the grid."""
         return self.stage("balance", name, params, solutions=solutions, scores=scores)
 
@@ -192,9 +194,10 @@ class Lab:
         """Return the training examples that pass the reward threshold."""
         return self.stage("select", name, params, solutions=solutions, problems=problems, scores=scores, setting=setting)
 
-    def examples(self, name: str = "examples", *, problems: Stage, solutions: Stage, critiques: Stage | None = None, refinements: Stage | None = None, **params) -> Stage:
-        """Return training examples made of critiques or refinements."""
-        return self.stage("examples", name, params, problems=problems, solutions=solutions, critiques=critiques, refinements=refinements)
+    def examples(self, problems: Stage, *, name: str = "examples", solutions: Stage | None = None, critiques: Stage | None = None, refinements: Stage | None = None, pairs: Stage | None = None, **params) -> Stage:
+        """Return training examples made of solutions, critiques, refinements, pairs, or exact solutions."""
+        given = {"solutions": solutions, "critiques": critiques, "refinements": refinements, "pairs": pairs}
+        return self.stage("examples", name, params, problems=problems, **given)
 
     # -- evaluation ------------------------------------------------------------------------------------------------
 
@@ -204,9 +207,10 @@ class Lab:
         self.measured.append(Measured(evaluation, arm or self._arm, self.seed, at or 0, subject))
         return evaluation
 
-    def evaluate(self, which: str, problems: Stage, *, solutions: Stage, critiques: Stage | None = None, refinements: Stage | None = None, name: str | None = None, **params) -> Stage:
+    def evaluate(self, which: str, problems: Stage, *, solutions: Stage, critiques: Stage | None = None, refinements: Stage | None = None, scores: Stage | None = None, name: str | None = None, **params) -> Stage:
         """Return the metrics of a policy, a critic or a correction."""
-        return self.stage("evaluate", name or f"evaluation-{which}", {"which": which, **params}, problems=problems, solutions=solutions, critiques=critiques, refinements=refinements)
+        given = {"solutions": solutions, "critiques": critiques, "refinements": refinements, "scores": scores}
+        return self.stage("evaluate", name or f"evaluation-{which}", {"which": which, **params}, problems=problems, **given)
 
     def compare(self, name: str, metric: str, *, better: dict, than: dict) -> None:
         """Ask for the paired difference of `metric` between two measured things, each {arm, round, subject}."""

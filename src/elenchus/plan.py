@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -24,6 +24,7 @@ class RecipePlan:
     measured: tuple[Measured, ...]
     published: tuple[Published, ...]
     summary: Stage
+    page: str = ""  # digest of the templates in workflow/report
 
     @cached_property
     def stages(self) -> tuple[Stage, ...]:
@@ -37,7 +38,7 @@ class RecipePlan:
         views = [code_digest(f"elenchus.{m}") for m in ("views", "report", "tracking")]
         texts = [self.recipe.title, self.recipe.summary, self.recipe.departures]
         published = [[p.name, p.stage.digest, p.table, p.description] for p in self.published]
-        return digest_of([self.recipe.id, names, self.summary.digest, views, texts, published])
+        return digest_of([self.recipe.id, names, self.summary.digest, views, self.page, texts, published])
 
     def record(self, what: str) -> Path:
         """Return the path of a record of this recipe: its report, its tracking stamp, its view stamp."""
@@ -57,8 +58,12 @@ class Plan:
         """Return the plan of one recipe (cached: a recipe is wired once)."""
         chosen = pick(self.recipes, name)
         if chosen.id not in self._plans:
-            self._plans[chosen.id] = plan_recipe(self.config, chosen)
+            self._plans[chosen.id] = replace(plan_recipe(self.config, chosen), page=self._page)
         return self._plans[chosen.id]
+
+    @cached_property
+    def _page(self) -> str:
+        return digest_of([[p.name, p.read_text()] for p in sorted((self.root / "workflow" / "report").glob("*.j2"))])
 
     @cached_property
     def _plans(self) -> dict[str, RecipePlan]:

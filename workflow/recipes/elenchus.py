@@ -112,11 +112,11 @@ def critics(lab, p, policy, train, validation, test):
     lab.publish("pairs", pairs, "pairs", "Preference pairs between critiques, with the outcome of the revision filter.")
 
     with lab.arm("critic"):
-        warm = lab.sft(policy, [lab.examples(problems=train, solutions=drafts, critiques=merged)], name="warm-up", **p.warmup)
+        warm = lab.sft(policy, [lab.examples(train, solutions=drafts, critiques=merged)], name="warm-up", **p.warmup)
         dpo = lab.dpo(warm, pairs, **p.dpo)
         checks = lab.sample(policy, validation, n=2, name="validation-drafts")
-        one = lab.grpo(warm, drafts, train, validation=checks, name="grpo-stage-one", **p.stage_one)
-        two = lab.grpo(one, drafts, train, actor=policy, validation=checks, name="grpo-stage-two", **p.stage_two)
+        one = lab.grpo(warm, drafts, train, validation=(checks, validation), name="grpo-stage-one", **p.stage_one)
+        two = lab.grpo(one, drafts, train, actor=policy, validation=(checks, validation), name="grpo-stage-two", **p.stage_two)
 
         held_out = lab.sample(policy, test, n=p.test_drafts, name="test-drafts")
         lab.measure(lab.evaluate("policy", test, solutions=held_out), subject="drafts")
