@@ -98,7 +98,7 @@ def test_killed_and_resumed(kind, given, tmp_path):
 
 
 def test_terminated_saves_and_fails(given, tmp_path):
-    """SIGTERM: the step is finished and saved, the exit code is not 0 (so that the job is tried again), no traceback."""
+    """SIGTERM: the step is finished and saved, and the exit code is not 0, so that the job is tried again."""
     results, found = given
     spec = tiny.spec("process_head", found, steps=3000, save_steps=100000)
     shutil.copytree(results, tmp_path / "results")

@@ -1,4 +1,4 @@
-"""Tiny finished results (problems, a random model, solutions, pairs, labels, examples) and training stages upon them."""
+"""Tiny finished results (problems, random models, solutions, pairs, labels, examples), and training stages on them."""
 
 from __future__ import annotations
 

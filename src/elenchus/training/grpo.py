@@ -155,10 +155,10 @@ def train(
     def critique(prompts, completions, completion_ids, draft, **_) -> list[float]:
         rewards, means = rewarder(completions, draft)
         noted.update(means)
-        written, lengths = sum(map(len, completion_ids)), {p: len(tokenizer(p).input_ids) for p in prompts}
+        written, read = sum(map(len, completion_ids)), sum(len(tokenizer(p).input_ids) for p in prompts)
         cost.sampled += written
-        cost.prompt += sum(lengths.values())
-        passed["tokens"] = written + sum(lengths[p] for p in prompts)
+        cost.prompt += read // num_generations  # groups are whole: each prompt once, as engines count
+        passed["tokens"] = written + read
         return rewards
 
     def build(first: int, arguments: dict, common: dict) -> GRPOTrainer:
