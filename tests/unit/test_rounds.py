@@ -64,6 +64,8 @@ def test_measure_counts_unique_right_ones_over_all_kept():
     cell = balance.measure(pool, ["p", "q"], 1.0, 0.0, target=2)
     assert cell.score == pytest.approx((0.5 * (1 / 3) + 0) / 2)
     assert (cell.kept, cell.accuracy) == (3, pytest.approx(2 / 3))
+    every = balance.measure(pool, ["p", "q"], 1.0, 0.0, target=2, unique=False)
+    assert every.score == pytest.approx((1.0 * (2 / 3) + 0) / 2)
     # the code's form removes the duplicate first: one of two kept is right
     filled = balance.measure(pool, ["p", "q"], 1.0, 0.0, target=2, selector="topk_fill", wanted=10)
     assert filled.score == pytest.approx((0.5 * 0.5) / 2)

@@ -48,21 +48,24 @@ def measure(
     target: int,
     selector: str = "threshold",
     wanted: int = 0,
+    unique: bool = True,
 ) -> Cell:
     """Return the grid's cell for samples drawn at `temperature` and cut at `threshold`.
 
     queries: all queries sampled, so that one of which nothing is kept counts as 0. selector: "threshold" (paper) or
-    "topk_fill" (code, with `wanted` the size to fill).
+    "topk_fill" (code, with `wanted` the size to fill). unique: n' counts different right samples (paper); without it,
+    all right ones, for families in which a problem has a single right solution.
     """
     fill = selector == "topk_fill"
     kept = select(pool, selector=selector, threshold=threshold, wanted=wanted if fill else 0, dedup=fill)
     n: dict[str, int] = {}
-    right: dict[str, set[str]] = {}
+    right: dict[str, list[str]] = {}
     for c in kept:
         n[c.query] = n.get(c.query, 0) + 1
         if c.right:
-            right.setdefault(c.query, set()).add(c.key)
-    scores = [balance_score(n.get(q, 0), len(right.get(q, ())), target) for q in queries]
+            right.setdefault(c.query, []).append(c.key)
+    counts = {q: len(set(keys) if unique else keys) for q, keys in right.items()}
+    scores = [balance_score(n.get(q, 0), counts.get(q, 0), target) for q in queries]
     accuracy = sum(c.right for c in kept) / len(kept) if kept else 0.0
     return Cell(temperature, threshold, sum(scores) / len(scores) if scores else 0.0, len(kept), accuracy)
 

@@ -6,6 +6,8 @@ the same scored samples anew.
 Departures
 1. n* shrinks in proportion where the grid's pool has fewer samples per problem than the round will have (`samples`).
 2. Ties go to the lower temperature, then to the higher threshold (the paper does not say).
+3. `unique: false` counts equal right solutions each: where a problem has a single right solution (chains), n' would
+   never exceed 1, and the score would reward keeping little.
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ class Params(StageParams):
     selector: Literal["threshold", "topk_fill"] = Field(
         "threshold", description="topk_fill: as the released code selects"
     )
+    unique: bool = Field(True, description="n' counts different right solutions (paper); false: all right ones")
 
 
 INPUTS = {"solutions": "solutions", "scores?": "scores"}
@@ -62,8 +65,8 @@ def run(job: Job) -> None:
         queries = rows["problem_id"].unique().tolist()
         target = target_of(p, len(rows) / len(queries))
         pool = selection.candidates(rows, rewards, p.process_weight)
-        fill = {"selector": p.selector, "wanted": target * len(queries)}
-        cells += [balance.measure(pool, queries, temperature, t, target, **fill) for t in p.thresholds]
+        rule = {"selector": p.selector, "wanted": target * len(queries), "unique": p.unique}
+        cells += [balance.measure(pool, queries, temperature, t, target, **rule) for t in p.thresholds]
     best = balance.best(cells)
     setting = {"temperature": best.temperature, "threshold": best.threshold, "balance_score": best.score}
     job.write_json("settings", {**setting, "target": target, "grid": [asdict(c) for c in cells]})
