@@ -179,6 +179,6 @@ def test_stack_knows_nested_problems():
 def test_two_thousand_draws_over_many_problems_are_fast():
     z = plain(np.random.default_rng(0).random((5, 2000)))
     interval(*z)  # fills the cache of draws
-    start = time.perf_counter()
+    start = time.process_time()
     interval(*z)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
