@@ -4,7 +4,7 @@ import random
 import pytest
 import torch
 
-from elenchus import conversation, models, problems, seeds
+from elenchus import conversation, models, problems
 from elenchus.critics import format as critique_format
 from elenchus.engines import Completion
 from elenchus.job import Cost
@@ -199,7 +199,7 @@ def test_phases_end_at_their_gates_and_windows():
     assert pretrain.passed(p, "solve", {"pass@1": 0.35}) and not pretrain.passed(p, "solve", {"pass@1": 0.34})
     inside = {"pass@1": 0.5, "f1": 0.5, "refine": 0.7, "formed": 0.9}
     assert pretrain.passed(p, "mixture", inside)
-    for outside in ({"pass@1": 0.61}, {"f1": 0.39}, {"refine": 0.95}, {"formed": 0.8}):
+    for outside in ({"pass@1": 0.61}, {"f1": 0.39}, {"refine": 0.95}, {"formed": 0.7}):
         assert not pretrain.passed(p, "mixture", inside | outside)
 
 
@@ -248,7 +248,7 @@ def test_history_and_card_say_what_was_measured(tmp_path):
     assert [row["step"] for row in rows if row["metric"] == "drill"] == [2, 4]
     assert [row["step"] for row in rows if row["metric"] == "f1"] == [8, 10, 12]
     assert set(card["skills"]) >= {"pass@1", "pass@32", "formed", "f1", "f1_wrong", "f1_right", "refine"}
-    assert card["problems"] == {"skills": 8, "pass@32": 2} and card["in_windows"] is False
+    assert card["problems"] == {"skills": 8, "pass@32": 2} and card["stopped"] == "most steps of the mixture"
 
 
 def test_drills_teach(tmp_path):
@@ -275,5 +275,18 @@ def test_countdown_trains_by_the_same_path(tmp_path):
 
 def test_training_and_validation_problems_do_not_meet():
     pupil = pretrain.Pupil(Params(**TINY), seed=0)
-    assert {problems.split_of(p.id) for p in pupil.validation} == {"validation"}
-    assert seeds.derive(0, "validation") != seeds.derive(0, "card")
+    assert {problems.split_of(p.id) for p in [*pupil.few, *pupil.many, *pupil.fresh]} == {"validation"}
+    assert pupil.many != pupil.fresh
+
+
+def test_the_end_is_confirmed_on_many_problems(monkeypatch):
+    p = Params(**TINY)
+    pupil, asked = pretrain.Pupil(p, seed=0), []
+
+    def measure(engine, family, given, seed, limit):
+        asked.append(given)
+        return {"pass@1": 0.5, "f1": 0.5 if given == pupil.few else 0.1, "refine": 0.7, "formed": 0.9}
+
+    monkeypatch.setattr(skills, "measure", measure)
+    measured = pupil.check(pretrain.Run(Cost()), "mixture")
+    assert asked == [pupil.few, pupil.many] and not pretrain.passed(p, "mixture", measured)

@@ -44,14 +44,14 @@ class Params(StageParams):
         {"drill": 0.2, "solve": 0.17, "critique": 0.35, "refine": 0.28}, description="tasks' shares of the mixture"
     )
     windows: dict[Literal["solve", "critique", "refine"], Window] = Field(
-        {"solve": (0.38, 0.66), "critique": (0.40, 0.66), "refine": (0.56, 0.92)},
+        {"solve": (0.35, 0.70), "critique": (0.36, 0.70), "refine": (0.54, 0.94)},
         description="where pass@1, first-error F1 and refinement success all have to be for training to stop",
     )
-    least_formed: float = Field(0.85, description="share of solutions in the right form that training has to reach too")
+    least_formed: float = Field(0.75, description="share of solutions in the right form that training has to reach too")
     least_share: float = Field(0.15, ge=0, le=1, description="what is left of a task's share at its window's upper end")
     check_every: int = Field(25, ge=1, description="steps between measurements of the skills")
     check_problems: int = Field(128, ge=1, description="validation problems in one measurement")
-    card_problems: int = Field(512, ge=4, description="validation problems of the card (a quarter of them for pass@32)")
+    card_problems: int = Field(512, ge=4, description="problems of the last check and of the card (pass@32: a quarter)")
     max_tokens: int = Field(64, ge=8, description="longest solution or critique, in tokens")
     save_steps: int = Field(100, ge=1, description="steps between checkpoints; the result does not depend on it")
 
