@@ -26,11 +26,14 @@ REPRODUCIBLE = {
     "PYTHONHASHSEED": "0",  # for the processes that this one starts
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
 }
+# Threads that wait for each other sleep instead of spinning. Where another process wants the same cores, spinning ones
+# all but stop: of two trainings with two threads each on two cores, neither got through 50 steps in three minutes.
+PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}
 
 
 def quiet() -> None:
     """Set the variables above where the user has not; call it before torch, transformers, trl, mlflow are imported."""
-    for name, value in {**OFFLINE, **QUIET, **REPRODUCIBLE}.items():
+    for name, value in {**OFFLINE, **QUIET, **REPRODUCIBLE, **PATIENT}.items():
         os.environ.setdefault(name, value)
     # TRL uses names that transformers is about to rename: nothing that a user could act on
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers\.")
