@@ -18,7 +18,7 @@ from elenchus.job import Cost
 from elenchus.problems import chain
 from elenchus.stages.dpo import Params as DpoParams
 from elenchus.stages.grpo import Params as GrpoParams
-from elenchus.training.settings import Training, cycle, order, rate
+from elenchus.training.settings import OverData, Training, cycle, order, rate
 
 environment.torch_setup(1)
 
@@ -86,11 +86,18 @@ def test_order_passes_over_the_data():
     assert [next(longer) for _ in range(20)] == places
 
 
+def test_epochs_set_the_steps():
+    assert OverData(epochs=2, batch=8).of(21).steps == 6
+    assert OverData(steps=7, batch=8).of(21).steps == 7
+    assert OverData(epochs=0.01, batch=8).of(21).steps == 1
+
+
 @pytest.mark.parametrize(
     ("model", "params", "message"),
     [
         (Training, {"steps": 5, "start_step": 8, "total_steps": 12}, "run beyond total_steps 12"),
         (Training, {"batch": 32, "micro_batch": 5}, "not a multiple of micro_batch 5"),
+        (OverData, {"epochs": 2, "start_step": 3}, "epochs cannot go with"),
         (GrpoParams, {"batch": 30, "num_generations": 4}, "batch 30 is not a multiple of num_generations 4"),
         (GrpoParams, {"terms": {"verdicts": 1.0}}, "terms"),
         (GrpoParams, {"terms": {}}, "terms"),
@@ -147,7 +154,7 @@ def test_sft_learns_to_complete_and_to_end(folder, tmp_path):
     model, tokenizer = models.load(folder)
     rows = [example(f"{a} #1 + 1", f"#1 {a} + 1 = {(a + 1) % 5} answer {(a + 1) % 5}") for a in range(5)]
     around = surroundings(tmp_path)
-    run = sft.train(model, tokenizer, rows, Training(steps=150, batch=5, learning_rate=1.0e-2), **around)
+    run = sft.train(model, tokenizer, rows, OverData(steps=150, batch=5, learning_rate=1.0e-2), **around)
     prompts = [conversation.render(tokenizer, json.loads(r["prompt"]), "assistant") for r in rows]
     samples = TransformersEngine((model.eval(), tokenizer)).sample(prompts, Sampling(temperature=0.0), seed=0)
     assert [(s.text, s.finish) for (s,) in samples] == [(r["completion"], "end") for r in rows]
@@ -166,7 +173,7 @@ def test_sft_loss_is_over_completions_only(folder, tmp_path):
             logits = model(torch.tensor([prompt + completion])).logits[0, len(prompt) - 1 : -1]
             total += torch.nn.functional.cross_entropy(logits, torch.tensor(completion), reduction="sum").item()
             count += len(completion)
-    run = sft.train(model, tokenizer, rows, Training(steps=1, batch=2), **surroundings(tmp_path))
+    run = sft.train(model, tokenizer, rows, OverData(steps=1, batch=2), **surroundings(tmp_path))
     assert values(run, "loss") == pytest.approx([total / count], rel=1e-5)
 
 
@@ -175,7 +182,7 @@ def test_sft_in_micro_batches_is_the_same_step(folder, tmp_path):
     found = []
     for micro in (0, 1, 2):
         model, tokenizer = models.load(folder)
-        settings = Training(steps=2, batch=4, micro_batch=micro)
+        settings = OverData(steps=2, batch=4, micro_batch=micro)
         run = sft.train(model, tokenizer, rows, settings, **surroundings(tmp_path / str(micro)))
         found.append((values(run, "loss"), values(run, "grad_norm")))
     for losses, norms in found[1:]:
@@ -188,15 +195,15 @@ def test_rounds_that_inherit_equal_one_training(folder, tmp_path):
     rows, shape = [example("1 #1 + 2", "#1 1 + 2 = 3 answer 3")], {"batch": 2, "schedule": "cosine", "warmup_steps": 2}
     state = tmp_path / "optimizer.safetensors"
 
-    def trained(parts: list[Training], inherit: bool, name: str) -> dict[str, torch.Tensor]:
+    def trained(parts: list[OverData], inherit: bool, name: str) -> dict[str, torch.Tensor]:
         model, tokenizer = models.load(folder)
         for i, settings in enumerate(parts):
             given = {"inherit": state if inherit and i else None, "save_optimizer": state}
             sft.train(model, tokenizer, rows, settings, **surroundings(tmp_path / f"{name}{i}", seed=i), **given)
         return weights(model)
 
-    whole = trained([Training(steps=6, **shape)], False, "whole")
-    rounds = [Training(steps=3, total_steps=6, start_step=3 * r, **shape) for r in range(2)]
+    whole = trained([OverData(steps=6, **shape)], False, "whole")
+    rounds = [OverData(steps=3, total_steps=6, start_step=3 * r, **shape) for r in range(2)]
     assert same(trained(rounds, True, "online"), whole)
     assert not same(trained(rounds, False, "iterative"), whole)
 
@@ -207,22 +214,22 @@ def test_no_optimizer_to_inherit(folder, tmp_path):
     checkpoints.save_no_optimizer(path)
     rows = [example("1 #1 + 2", "#1 1 + 2 = 3 answer 3")]
     with pytest.raises(CorruptResult, match="save_optimizer: false"):
-        sft.train(model, tokenizer, rows, Training(steps=1), **surroundings(tmp_path), inherit=path)
+        sft.train(model, tokenizer, rows, OverData(steps=1), **surroundings(tmp_path), inherit=path)
 
 
 def test_nothing_to_train_on(folder, tmp_path):
     model, tokenizer = models.load(folder)
     with pytest.raises(UserError, match="0 training examples"):
-        sft.train(model, tokenizer, [], Training(steps=1), **surroundings(tmp_path))
+        sft.train(model, tokenizer, [], OverData(steps=1), **surroundings(tmp_path))
     with pytest.raises(UserError, match="0 preference pairs"):
-        dpo.train(model, tokenizer, [], Training(), beta=0.1, loss_type="sigmoid", **surroundings(tmp_path))
+        dpo.train(model, tokenizer, [], OverData(), beta=0.1, loss_type="sigmoid", **surroundings(tmp_path))
 
 
 def test_divergence_is_said(folder, tmp_path):
     model, tokenizer = models.load(folder)
     rows = [example("1 #1 + 2", "#1 1 + 2 = 3 answer 3")]
     with pytest.raises(UserError, match="lower learning_rate"):
-        sft.train(model, tokenizer, rows, Training(steps=5, learning_rate=1.0e20), **surroundings(tmp_path))
+        sft.train(model, tokenizer, rows, OverData(steps=5, learning_rate=1.0e20), **surroundings(tmp_path))
 
 
 # -- checkpoints ---------------------------------------------------------------------------------------------------
@@ -309,7 +316,7 @@ def test_dpo_prefers_the_chosen_and_starts_at_the_reference(folder, tmp_path):
     prompt = json.dumps(conversation.critique("1 #1 + 2", "#1 1 + 2 = 4 answer 4"))
     pair = {"prompt": prompt, "reply": "critic", "chosen": "#1 1 + 2 -> 3 4 bad result wrong", "rejected": "right"}
     around = surroundings(tmp_path)
-    settings = Training(steps=8, batch=2, learning_rate=1.0e-3)
+    settings = OverData(steps=8, batch=2, learning_rate=1.0e-3)
     run = dpo.train(model, tokenizer, [pair], settings, beta=0.1, loss_type="sigmoid", **around)
     assert values(run, "loss")[0] == pytest.approx(math.log(2)), "policy and reference are equal at first"
     margins = values(run, "rewards/margins")
@@ -334,7 +341,7 @@ def critic(folder, tmp_path, **changes) -> tuple:
     for d in drafts:
         prompt = json.dumps(conversation.critique(d.problem.prompt, d.text))
         rows.append({"prompt": prompt, "reply": "critic", "completion": critique_format.render(d.truth())})
-    warm = Training(steps=50, batch=8, learning_rate=1.0e-2)
+    warm = OverData(steps=50, batch=8, learning_rate=1.0e-2)
     sft.train(model, tokenizer, rows, warm, **surroundings(tmp_path / "warm"))
     models.save(model, tokenizer, tmp_path / "model")
     model, tokenizer = models.load(tmp_path / "model")
@@ -424,7 +431,7 @@ def step_paths(n: int) -> list[dict]:
 def head(folder, tmp_path_factory) -> tuple:
     at = tmp_path_factory.mktemp("head")
     model, tokenizer = process_head.new(folder)
-    settings = Training(steps=60, batch=16, learning_rate=5.0e-3)
+    settings = OverData(steps=60, batch=16, learning_rate=5.0e-3)
     around = surroundings(at)
     how = {"loss_type": "bce", "held_out": 0.25, "validate_every": 30}
     run = process_head.train(model, tokenizer, step_paths(60), settings, **how, **around)
@@ -464,10 +471,10 @@ def test_head_errors(folder, tmp_path):
     how = {"loss_type": "bce", "held_out": 0.0, "validate_every": 0} | surroundings(tmp_path)
     path = step_paths(1)[0]
     with pytest.raises(UserError, match="0 labelled steps in 1 paths"):
-        process_head.train(model, tokenizer, [{**path, "labels": [math.nan, math.nan]}], Training(), **how)
+        process_head.train(model, tokenizer, [{**path, "labels": [math.nan, math.nan]}], OverData(), **how)
     with pytest.raises(UserError, match="labels lie in"):
-        process_head.train(model, tokenizer, [{**path, "labels": [-1.0, 1.0]}], Training(), **how)
+        process_head.train(model, tokenizer, [{**path, "labels": [-1.0, 1.0]}], OverData(), **how)
     with pytest.raises(UserError, match="2 steps and 1 labels"):
-        process_head.train(model, tokenizer, [{**path, "labels": [1.0]}], Training(), **how)
+        process_head.train(model, tokenizer, [{**path, "labels": [1.0]}], OverData(), **how)
     with pytest.raises(CorruptResult, match="not a process head"):
         process_head.load(folder)

@@ -44,11 +44,11 @@ def start(spec: dict, at: Path) -> subprocess.Popen:
 
 def wait_for(job: subprocess.Popen, condition) -> None:
     """Wait until condition() holds while `job` runs."""
-    limit = time.monotonic() + 120
+    limit = time.monotonic() + 300
     while not condition():
         assert job.poll() is None, f"the job ended too early: {job.communicate()[1]}"
-        assert time.monotonic() < limit, "nothing happened in two minutes"
-        time.sleep(0.002)
+        assert time.monotonic() < limit, "nothing happened in five minutes"
+        time.sleep(0.005)
 
 
 def outcome(folder: Path) -> tuple[dict, dict]:
@@ -97,18 +97,25 @@ def test_killed_and_resumed(kind, given, tmp_path):
     assert not work.exists(), "checkpoints go once the result is there"
 
 
-def test_terminated_saves_and_fails(given, tmp_path):
+def test_terminated_saves_fails_and_resumes(given, tmp_path):
     """SIGTERM: the step is finished and saved, and the exit code is not 0, so that the job is tried again."""
+    from elenchus import run_stage
+
     results, found = given
-    spec = tiny.spec("process_head", found, steps=3000, save_steps=100000)
+    spec = tiny.spec("process_head", found, steps=500, save_steps=100000)
+    shutil.copytree(results, tmp_path / "undisturbed")
+    undisturbed = run_stage.run(spec, tmp_path / "undisturbed")
     shutil.copytree(results, tmp_path / "results")
     work = tmp_path / "results" / ".work" / "process_head" / spec["digest"] / "checkpoints"
     job = start(spec, tmp_path)
-    told = iter(job.stderr.readline, "")
-    assert any("process_head: 1/3000" in line for line in told)
+    assert any("process_head: 1/500" in line for line in iter(job.stderr.readline, ""))
     job.send_signal(signal.SIGTERM)
-    errors = job.communicate(timeout=60)[1]
+    errors = job.communicate(timeout=300)[1]
     assert job.returncode == 143
     assert "stopped after step" in errors and "Traceback" not in errors
     (saved,) = work.glob("checkpoint-*")
-    assert 0 < json.loads((saved / "state.json").read_text())["step"] < 3000
+    assert 0 < json.loads((saved / "state.json").read_text())["step"] < 500
+    job = start(spec, tmp_path)
+    errors = job.communicate(timeout=300)[1]
+    assert job.returncode == 0 and "resumes after step" in errors
+    assert outcome(tmp_path / "results" / "process_head" / spec["digest"]) == outcome(undisturbed)

@@ -13,10 +13,10 @@ from pydantic import Field
 from elenchus.errors import UserError
 from elenchus.job import Job
 from elenchus.stages import Estimate
-from elenchus.training.settings import Training
+from elenchus.training.settings import OverData
 
 
-class Params(Training):
+class Params(OverData):
     """Parameters of direct preference optimisation."""
 
     learning_rate: float = Field(1.0e-4, gt=0, description="peak learning rate")
@@ -80,4 +80,4 @@ def chosen_pairs(job: Job) -> list[dict]:
 
 def estimate(params: Params, rows: dict[str, int]) -> Estimate:
     """Return the estimate: about 2 x 80 tokens a pair at laptop scale."""
-    return Estimate(rows=0, trained=160 * params.batch * params.steps)
+    return Estimate(rows=0, trained=160 * params.batch * params.of(rows.get("pairs", 0)).steps)

@@ -17,10 +17,10 @@ from pydantic import Field
 from elenchus.errors import UserError
 from elenchus.job import Job
 from elenchus.stages import Estimate
-from elenchus.training.settings import Training
+from elenchus.training.settings import OverData
 
 
-class Params(Training):
+class Params(OverData):
     """Parameters of the process head's training."""
 
     loss: Literal["bce", "mse"] = Field("bce", description="binary cross-entropy (soft labels too), or squared error")
@@ -68,4 +68,4 @@ def run(job: Job) -> None:
 
 def estimate(params: Params, rows: dict[str, int]) -> Estimate:
     """Return the estimate: about 40 tokens a path at laptop scale."""
-    return Estimate(rows=0, trained=40 * params.batch * params.steps)
+    return Estimate(rows=0, trained=40 * params.batch * params.of(rows.get("labels", 0)).steps)

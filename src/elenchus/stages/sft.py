@@ -17,10 +17,10 @@ from pydantic import Field
 
 from elenchus.job import Job
 from elenchus.stages import Estimate
-from elenchus.training.settings import Training
+from elenchus.training.settings import OverData
 
 
-class Params(Training):
+class Params(OverData):
     """Parameters of supervised fine-tuning."""
 
     max_length: int = Field(0, ge=0, description="longer examples are left out, in tokens; 0: the model's context")
@@ -67,4 +67,4 @@ def run(job: Job) -> None:
 
 def estimate(params: Params, rows: dict[str, int]) -> Estimate:
     """Return the estimate: about 60 tokens an example at laptop scale."""
-    return Estimate(rows=0, trained=60 * params.batch * params.steps)
+    return Estimate(rows=0, trained=60 * params.batch * params.of(rows.get("examples", 0)).steps)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from elenchus.job import Cost
 from elenchus.training.loop import Run, fit
-from elenchus.training.settings import Training, order
+from elenchus.training.settings import OverData, order
 from elenchus.training.text import encode, keep_short, longest, plain_prompt
 
 
@@ -16,7 +16,7 @@ def train(
     model,
     tokenizer,
     pairs: Iterable[dict],
-    settings: Training,
+    settings: OverData,
     *,
     beta: float,
     loss_type: str,
@@ -36,6 +36,7 @@ def train(
 
     rows = [_row(tokenizer, pair) for pair in pairs]
     rows = keep_short(rows, (r["longest"] for r in rows), longest(model, max_length), "preference pairs")
+    settings = settings.of(len(rows))
     places = order(len(rows), settings, seed)
 
     def build(first: int, arguments: dict, common: dict) -> DPOTrainer:

@@ -146,9 +146,9 @@ def train(
 
     per_step = settings.batch // num_generations
     texts = {i: _plain(tokenizer, rewarder.drafts[i]) for i in dict.fromkeys(prompt_ids)}
-    seen_first = {
-        i: at // per_step for at, i in reversed(list(enumerate(prompt_ids)))
-    }  # generation that first meets it
+    first_met: dict[str, int] = {}  # the generation in which a draft is met first
+    for at, i in enumerate(prompt_ids):
+        first_met.setdefault(i, at // per_step)
     passed: dict[str, int] = {}  # tokens of the latest generation
     noted: dict[str, float] = {}
 
@@ -199,7 +199,7 @@ def train(
         cost.trained += passed["tokens"]
         generation, again = divmod(run.step - 1, num_iterations)
         if rewarder.labels and not again:
-            cost.oracle_calls += sum(at == generation for at in seen_first.values())
+            cost.oracle_calls += sum(at == generation for at in first_met.values())
         if validation and (run.step == settings.steps or run.step % validate_every == 0):
             measure(run)
 

@@ -20,7 +20,7 @@ from elenchus.conversation import render, solve
 from elenchus.errors import CorruptResult, UserError
 from elenchus.job import Cost
 from elenchus.training.loop import Run, fit
-from elenchus.training.settings import Training, order
+from elenchus.training.settings import OverData, order
 from elenchus.training.text import keep_short, longest
 
 HEAD = "head.safetensors"
@@ -159,7 +159,7 @@ def train(
     model: ProcessHead,
     tokenizer,
     paths: list[dict],
-    settings: Training,
+    settings: OverData,
     *,
     loss_type: str,
     held_out: float,
@@ -179,6 +179,7 @@ def train(
     from transformers import Trainer, TrainingArguments
 
     fitting, checking = split(_rows(model, tokenizer, paths, max_length), held_out, seed)
+    settings = settings.of(len(fitting))
     places = order(len(fitting), settings, seed)
 
     def build(first: int, arguments: dict, common: dict) -> Trainer:

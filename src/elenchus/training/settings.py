@@ -42,6 +42,28 @@ class Training(StageParams):
         return self
 
 
+class OverData(Training):
+    """Training on given examples, whose length can be given in passes over them."""
+
+    epochs: float = Field(
+        0.0, ge=0, description="passes over the examples; above 0 they set the steps, in place of steps"
+    )
+
+    @model_validator(mode="after")
+    def _steps_or_epochs(self) -> OverData:
+        if self.epochs and (self.total_steps or self.start_step):
+            raise ValueError(
+                "epochs cannot go with total_steps and start_step: say steps where rounds share a schedule"
+            )
+        return self
+
+    def of(self, examples: int) -> OverData:
+        """Return the settings with the steps that `epochs` asks for, given so many examples."""
+        if not self.epochs:
+            return self
+        return self.model_copy(update={"steps": max(math.ceil(self.epochs * examples / self.batch), 1)})
+
+
 def rate(settings: Training, step: int) -> float:
     """Return the learning rate of this stage's step `step` (0-based) as a share of the peak.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from elenchus.job import Cost
 from elenchus.training.loop import Run, fit
-from elenchus.training.settings import Training, order
+from elenchus.training.settings import OverData, order
 from elenchus.training.text import encode, keep_short, longest
 
 
@@ -15,7 +15,7 @@ def train(
     model,
     tokenizer,
     examples: Iterable[dict],
-    settings: Training,
+    settings: OverData,
     *,
     max_length: int = 0,
     loss_type: str = "nll",
@@ -36,6 +36,7 @@ def train(
     pairs = [encode(tokenizer, e["prompt"], e["reply"], e["completion"]) for e in examples]
     pairs = keep_short(pairs, (len(p) + len(c) for p, c in pairs), longest(model, max_length), "training examples")
     rows = [{"input_ids": p + c, "labels": [-100] * len(p) + c} for p, c in pairs]
+    settings = settings.of(len(rows))
     places = order(len(rows), settings, seed)
 
     def build(first: int, arguments: dict, common: dict) -> SFTTrainer:
