@@ -10,7 +10,7 @@ import torch
 
 from elenchus.engines import Sampling
 from elenchus.engines.draws import choose, uniforms
-from elenchus.engines.slots import Recorder, SlotCache
+from elenchus.engines.slots import Recorder
 
 if TYPE_CHECKING:
     from elenchus.engines.transformers_engine import TransformersEngine
@@ -33,9 +33,8 @@ class Batch:
         self.longest = max(map(len, encoded))
         span = self.longest + sampling.max_tokens
         # Spare columns: half a span more, and all columns have to move only once in that many steps.
-        self.columns = span + span // 2 + 1
-        model = engine.model
-        self.cache = SlotCache(engine.config, size, self.columns, model.dtype, model.device)
+        self.cache = engine.cache(size, span + span // 2 + 1)
+        self.columns, model = self.cache.columns, engine.model
         self.keys: list[tuple[int, int] | None] = [None] * size
         self.active = np.zeros(size, dtype=bool)
         self.start = np.zeros(size, dtype=np.int64)  # first column of the row
@@ -150,13 +149,13 @@ class Batch:
 
     def _finish(self, row: int, finish: str) -> tuple[tuple[int, int], tuple]:
         """Free a row; return its key and (tokens without the end token, log-probabilities, finish)."""
-        key, k, start, stop = self.keys[row], int(self.count[row]), int(self.start[row]), self.cache.column
+        key, k, start = self.keys[row], int(self.count[row]), int(self.start[row])
         tokens, prompt = tuple(self.tokens[row, :k].tolist()), self.encoded[key[0]]
         self.active[row], self.keys[row] = False, None
         self.engine.sampled_tokens += k
         if self.engine.prefixes.capacity:
             read = (*prompt, *tokens[:-1])  # the last token was drawn, but not read
-            self.engine.prefixes.add(prompt[:-1], read, lambda i: self.cache.take(row, start + i, stop))
+            self.engine.prefixes.add(prompt[:-1], read, self.cache, row, start)
         return key, (tokens[:-1] if finish == "end" else tokens, tuple(self.logprobs[row, :k].tolist()), finish)
 
 

@@ -7,8 +7,6 @@ while the others go on (continuous batching), and attention reads no column befo
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from transformers.cache_utils import Cache
@@ -22,6 +20,7 @@ class SlotCache(Cache):
 
     def __init__(self, config, rows: int, columns: int, dtype: torch.dtype, device: torch.device):
         super().__init__(layers=[])
+        self.size, self.columns = rows, columns
         heads = config.num_key_value_heads
         dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         # zeros, not empty: hidden columns are multiplied by a weight of 0, which a stray NaN would survive
@@ -44,9 +43,9 @@ class SlotCache(Cache):
         """Put a prefix into `row` so that it ends where the next column begins."""
         self.kv[:, :, row, :, self.column - kv_L2HTD.shape[3] : self.column] = kv_L2HTD
 
-    def take(self, row: int, start: int, stop: int) -> torch.Tensor:
-        """Return a copy of columns [start, stop) of `row`, token first: shape (token, layer, 2, head, dim)."""
-        return self.kv[:, :, row, :, start:stop].permute(3, 0, 1, 2, 4).contiguous()
+    def view(self, row: int, start: int) -> torch.Tensor:
+        """Return columns from `start` of `row`, token first: shape (token, layer, 2, head, dim)."""
+        return self.kv[:, :, row, :, start : self.column].permute(3, 0, 1, 2, 4)
 
     def shift(self, by: int) -> None:
         """Move all columns left by `by`; those before are forgotten."""
@@ -102,14 +101,14 @@ class Prefixes:
         """Return a prefix as `SlotCache.place` takes it: shape (layer, 2, head, token, dim)."""
         return self.pool[torch.from_numpy(slots).to(self.pool.device)].permute(1, 2, 3, 0, 4)
 
-    def add(self, prompt: tuple[int, ...], tokens: tuple[int, ...], take: Callable[[int], torch.Tensor]) -> None:
-        """Remember `tokens`, which begin with `prompt`; take(i) gives what was computed from token i on."""
+    def add(self, prompt: tuple[int, ...], tokens: tuple[int, ...], cache: SlotCache, row: int, start: int) -> None:
+        """Remember `tokens`, which begin with `prompt` and stand in `row` of the cache from column `start` on."""
         if tokens in self.known or len(tokens) > self.capacity:
             return
         if self.used + len(tokens) > self.capacity:
             self.clear()
         base = self.known.get(prompt, np.empty(0, dtype=np.int64))
-        new = take(len(base))
+        new = cache.view(row, start + len(base))
         if self.pool is None:
             self.pool = torch.empty(self.capacity, *new.shape[1:], dtype=new.dtype, device=new.device)
         end = self.used + len(new)

@@ -20,7 +20,7 @@ from elenchus import models
 from elenchus.engines import Completion, Sampling, Scored
 from elenchus.engines.batch import Batch, groups, hide
 from elenchus.engines.draws import row_seeds
-from elenchus.engines.slots import Prefixes, Recorder
+from elenchus.engines.slots import Prefixes, Recorder, SlotCache
 
 
 class TransformersEngine:
@@ -45,6 +45,7 @@ class TransformersEngine:
             raise ValueError(f"the transformers engine knows full attention only, this model has {sorted(kinds)}")
         self.batch_size = batch_size
         self.prefixes = Prefixes(prefix_tokens)
+        self.slots: SlotCache | None = None
         self.ends = _end_tokens(self.model, self.tokenizer)
         self.sampled_tokens = self.prompt_tokens = self.prefill_tokens = 0
 
@@ -127,6 +128,14 @@ class TransformersEngine:
         if not empty and not all(ids):
             raise ValueError("a prompt has no tokens")
         return [tuple(row) for row in ids]
+
+    def cache(self, rows: int, columns: int) -> SlotCache:
+        """Return a cache of at least this size: the last call's where that suffices, since fresh memory is slow."""
+        if self.slots is None or self.slots.size < rows or self.slots.columns < columns:
+            size = (max(rows, self.slots.size), max(columns, self.slots.columns)) if self.slots else (rows, columns)
+            self.slots = None  # its memory goes before the new one's comes
+            self.slots = SlotCache(self.config, *size, self.model.dtype, self.model.device)
+        return self.slots
 
     def read(self, sequences: list[tuple[int, ...]], keep: int, recorder: Recorder | None = None) -> torch.Tensor:
         """Return the last `keep` logits of sequences padded on the left; the recorder gets their keys and values."""
