@@ -1,0 +1,1 @@
+"""Tree search over partial solutions, and what its trees teach."""
