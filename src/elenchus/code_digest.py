@@ -44,7 +44,11 @@ def path_of(module: str) -> Path | None:
     if module.split(".")[0] != PACKAGE:
         return None
     base = ROOT.joinpath(*module.split(".")[1:])
-    return next((p for p in (base.with_suffix(".py"), base / "__init__.py") if p.is_file()), None) if base != ROOT else ROOT / "__init__.py"
+    return (
+        next((p for p in (base.with_suffix(".py"), base / "__init__.py") if p.is_file()), None)
+        if base != ROOT
+        else ROOT / "__init__.py"
+    )
 
 
 def imports_of(node: ast.AST, module: str) -> dict[str, tuple[str, str | None]]:

@@ -52,11 +52,15 @@ class Problems(Section):
     """Which problems, and how many of each split."""
 
     family: str = Field("chain", description="problem family: a module of src/elenchus/problems (chain, countdown)")
-    options: dict[str, Any] = Field(default_factory=dict, description="the family's difficulty knobs; its Options model lists them")
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="the family's difficulty knobs; its Options model lists them"
+    )
     train: int = Field(400, ge=1, description="training problems")
     validation: int = Field(150, ge=1, description="validation problems: every choice is made on these")
     test: int = Field(200, ge=1, description="test problems: only measured on")
-    seed: int = Field(0, ge=0, description="which draw of the problem sets; the same for all seeds, so that arms pair up")
+    seed: int = Field(
+        0, ge=0, description="which draw of the problem sets; the same for all seeds, so that arms pair up"
+    )
 
 
 class Budget(Section):
@@ -69,13 +73,19 @@ class Budget(Section):
 class Base(Section):
     """The sections that all recipes share."""
 
-    scale: Literal["laptop", "cluster"] = Field("laptop", description="cluster lays the section `cluster` over the others")
+    scale: Literal["laptop", "cluster"] = Field(
+        "laptop", description="cluster lays the section `cluster` over the others"
+    )
     recipes: list[str] = Field(["elenchus"], description="recipes that plain `snakemake` runs")
     seeds: list[int] = Field([0], min_length=1, description="the seed axis; a claim's verdict needs three or more")
     problems: Problems = Field(default_factory=Problems, description="problem sets")
-    seed_model: knobs("seed_model") = Field(default_factory=knobs("seed_model"), description="the seed model's training")
+    seed_model: knobs("seed_model") = Field(
+        default_factory=knobs("seed_model"), description="the seed model's training"
+    )
     engine: Budget = Field(default_factory=Budget, description="sampling engines")
-    cluster: dict[str, Any] = Field(default_factory=dict, description="values laid over the other sections where scale is cluster")
+    cluster: dict[str, Any] = Field(
+        default_factory=dict, description="values laid over the other sections where scale is cluster"
+    )
 
 
 def project_root(start: Path | None = None) -> Path:
@@ -101,7 +111,9 @@ def _yaml_1_2() -> None:
         ("float", r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$", "-+.0123456789"),
         ("null", r"^(?:~|null|Null|NULL|)$", "~nN\0"),
     ):
-        Loader.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(pattern), [*first, ""] if tag == "null" else list(first))
+        Loader.add_implicit_resolver(
+            f"tag:yaml.org,2002:{tag}", re.compile(pattern), [*first, ""] if tag == "null" else list(first)
+        )
     Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(loader.construct_scalar(node)))
 
 
@@ -111,9 +123,11 @@ _yaml_1_2()
 def read_yaml(path: Path) -> dict:
     """Return the parsed params file; UserError with line and column where it is not YAML or not a mapping."""
     try:
-        data = yaml.load(path.read_text(), Loader=Loader)  # noqa: S506 (a SafeLoader)
+        data = yaml.load(path.read_text(), Loader=Loader)
     except FileNotFoundError:
-        raise UserError(f"{path}: there is no such file; it holds every knob of the workflow (git checkout {path.name})") from None
+        raise UserError(
+            f"{path}: there is no such file; it holds every knob of the workflow (git checkout {path.name})"
+        ) from None
     except yaml.YAMLError as e:
         raise UserError(f"{path}: not valid YAML: {e}") from None
     if not isinstance(data, dict):
@@ -125,14 +139,17 @@ def merge(under: dict, over: dict) -> dict:
     """Return `under` with `over` laid on it, mapping by mapping."""
     merged = dict(under)
     for key, value in over.items():
-        merged[key] = merge(merged[key], value) if isinstance(value, dict) and isinstance(merged.get(key), dict) else value
+        merged[key] = (
+            merge(merged[key], value) if isinstance(value, dict) and isinstance(merged.get(key), dict) else value
+        )
     return merged
 
 
 def schema_model(recipe_params: dict[str, type[BaseModel]]) -> type[Base]:
     """Return the model of the whole file: the shared sections and one per recipe."""
     sections: dict[str, Any] = {
-        name: (model, Field(default_factory=model, description=(model.__doc__ or "").split("\n")[0])) for name, model in recipe_params.items()
+        name: (model, Field(default_factory=model, description=(model.__doc__ or "").split("\n")[0]))
+        for name, model in recipe_params.items()
     }
     return create_model("Config", __base__=Base, **sections)
 

@@ -65,7 +65,12 @@ class Stage:
         def one(given: Stage | tuple[Stage, ...]) -> str | list[str]:
             return [getattr(s, attribute) for s in given] if isinstance(given, tuple) else getattr(given, attribute)
 
-        return {"kind": self.kind, "params": self.params, "inputs": {k: one(v) for k, v in self.inputs.items()}, "seed": self.seed}
+        return {
+            "kind": self.kind,
+            "params": self.params,
+            "inputs": {k: one(v) for k, v in self.inputs.items()},
+            "seed": self.seed,
+        }
 
     @cached_property
     def identity(self) -> str:
@@ -135,7 +140,14 @@ def kind_definitions(kind: str, families: tuple[str, ...]) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
-def make(kind: str, params: dict | None = None, *, seed: int | None, where: str = "", **inputs: Stage | Iterable[Stage] | None) -> Stage:
+def make(
+    kind: str,
+    params: dict | None = None,
+    *,
+    seed: int | None,
+    where: str = "",
+    **inputs: Stage | Iterable[Stage] | None,
+) -> Stage:
     """Return a stage of `kind`: parameters completed and validated, inputs checked against what the kind takes.
 
     `where` says in an error message who asked ("recipe b_star"). Raises UserError.
@@ -150,7 +162,9 @@ def make(kind: str, params: dict | None = None, *, seed: int | None, where: str 
     given: dict[str, Stage | tuple[Stage, ...]] = {}
     for name, value in inputs.items():
         if name not in wanted:
-            raise UserError(f"{at}stage {kind!r} takes no input {name!r}{did_you_mean(name, wanted)}; it takes {', '.join(module.INPUTS)}")
+            raise UserError(
+                f"{at}stage {kind!r} takes no input {name!r}{did_you_mean(name, wanted)}; it takes {', '.join(module.INPUTS)}"
+            )
         if value is None:
             continue
         declared, offer = wanted[name]
@@ -161,14 +175,19 @@ def make(kind: str, params: dict | None = None, *, seed: int | None, where: str 
         for source in sources:
             outputs = stages.load(source.kind).OUTPUTS
             if offer not in outputs:
-                raise UserError(f"{at}stage {kind!r}: input {name!r} needs {offer!r}; a {source.kind!r} stage makes {', '.join(outputs)}")
+                raise UserError(
+                    f"{at}stage {kind!r}: input {name!r} needs {offer!r}; a {source.kind!r} stage makes {', '.join(outputs)}"
+                )
         if sources:
             given[name] = sources if many else value
     absent = [n for n, (declared, _) in wanted.items() if n not in given and "?" not in declared]
     if absent:
         raise UserError(f"{at}stage {kind!r} lacks its input {', '.join(absent)}")
     stage = Stage(kind, filled, given, seed if module.SEEDED else None)
-    _ = stage.digest, stage.identity  # computed now, parents first: a chain of a thousand rounds needs no deep recursion
+    _ = (
+        stage.digest,
+        stage.identity,
+    )  # computed now, parents first: a chain of a thousand rounds needs no deep recursion
     return stage
 
 

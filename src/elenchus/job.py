@@ -48,7 +48,9 @@ class Result:
         entry = self.manifest["files"].get(name)
         path = self.folder / name
         if entry is None:
-            raise CorruptResult(f"{self.folder}: this result has no {name}; it holds {', '.join(self.manifest['files'])}")
+            raise CorruptResult(
+                f"{self.folder}: this result has no {name}; it holds {', '.join(self.manifest['files'])}"
+            )
         check_file(path, entry)
         return path
 

@@ -1,9 +1,9 @@
 """The words in which recipes are written. Each method describes one stage and returns it; nothing runs.
 
-    lab.arm("b_star")            what follows belongs to this arm
-    lab.measure(stage, ...)      an evaluation that counts for this arm (round, subject)
-    lab.compare(...)             a paired comparison of two measured things
-    lab.publish(name, stage)     a data set that lands in data/
+lab.arm("b_star")            what follows belongs to this arm
+lab.measure(stage, ...)      an evaluation that counts for this arm (round, subject)
+lab.compare(...)             a paired comparison of two measured things
+lab.publish(name, stage)     a data set that lands in data/
 """
 
 from __future__ import annotations
@@ -72,8 +72,11 @@ class Lab:
     @contextmanager
     def arm(self, name: str) -> Iterator[str]:
         """Count what is described inside for the arm `name`, one of the recipe's."""
-        if name not in self.recipe.arms:
-            raise UserError(f"recipe {self.recipe.id!r} has no arm {name!r}{did_you_mean(name, self.recipe.arms)}; arms: {', '.join(self.recipe.arms)}")
+        arms = self.recipe.arms
+        if name not in arms:
+            raise UserError(
+                f"recipe {self.recipe.id!r} has no arm {name!r}{did_you_mean(name, arms)}; arms: {', '.join(arms)}"
+            )
         before, self._arm = self._arm, name
         try:
             yield name
@@ -93,7 +96,9 @@ class Lab:
             yield r
         self._round = None
 
-    def stage(self, kind: str, name: str | None = None, params: dict | None = None, **inputs: Stage | Sequence[Stage] | None) -> Stage:
+    def stage(
+        self, kind: str, name: str | None = None, params: dict | None = None, **inputs: Stage | Sequence[Stage] | None
+    ) -> Stage:
         """Return a stage of `kind`, filed under `name` (default: the kind)."""
         made = make(kind, params, seed=self.seed, where=f"recipe {self.recipe.id}", **inputs)
         self.named.append(Named(made, name or kind, self._arm, self.seed, self._round))
@@ -114,7 +119,9 @@ class Lab:
     def seed_model(self) -> Stage:
         """Return the seed model: solves, criticises and refines, each imperfectly."""
         p = self.config.problems
-        return self.stage("seed_model", "seed-model", {"family": p.family, "options": p.options, **self.config.seed_model})
+        return self.stage(
+            "seed_model", "seed-model", {"family": p.family, "options": p.options, **self.config.seed_model}
+        )
 
     # -- sampling and search ---------------------------------------------------------------------------------------
 
@@ -122,47 +129,116 @@ class Lab:
         e = self.config.engine
         return {"batch_size": e.batch_size, "max_tokens": e.max_tokens, **params}
 
-    def sample(self, actor: Stage, problems: Stage, *, setting: Stage | None = None, name: str = "solutions", **params) -> Stage:
+    def sample(
+        self, actor: Stage, problems: Stage, *, setting: Stage | None = None, name: str = "solutions", **params
+    ) -> Stage:
         """Return n solutions per problem by `actor`; `setting` (a balance stage) overrides the temperature."""
         return self.stage("sample", name, self._sampling(params), actor=actor, problems=problems, setting=setting)
 
-    def search(self, actor: Stage, problems: Stage, *, value_model: Stage | None = None, name: str = "trees", **params) -> Stage:
+    def search(
+        self, actor: Stage, problems: Stage, *, value_model: Stage | None = None, name: str = "trees", **params
+    ) -> Stage:
         """Return search trees over partial solutions."""
         e = self.config.engine
-        return self.stage("search", name, {"batch_size": e.batch_size, **params}, actor=actor, problems=problems, value_model=value_model)
+        return self.stage(
+            "search",
+            name,
+            {"batch_size": e.batch_size, **params},
+            actor=actor,
+            problems=problems,
+            value_model=value_model,
+        )
 
-    def label(self, source: str, problems: Stage, *, trees: Stage | None = None, solutions: Stage | None = None, actor: Stage | None = None, name: str = "step-labels", **params) -> Stage:
+    def label(
+        self,
+        source: str,
+        problems: Stage,
+        *,
+        trees: Stage | None = None,
+        solutions: Stage | None = None,
+        actor: Stage | None = None,
+        name: str = "step-labels",
+        **params,
+    ) -> Stage:
         """Return step labels from the exact checker, from search trees or from roll-outs."""
-        return self.stage("label", name, {"source": source, **params}, problems=problems, trees=trees, solutions=solutions, actor=actor)
+        return self.stage(
+            "label",
+            name,
+            {"source": source, **params},
+            problems=problems,
+            trees=trees,
+            solutions=solutions,
+            actor=actor,
+        )
 
     # -- critiques -------------------------------------------------------------------------------------------------
 
-    def oracle_critique(self, critic: str, solutions: Stage, problems: Stage, name: str | None = None, **dials) -> Stage:
+    def oracle_critique(
+        self, critic: str, solutions: Stage, problems: Stage, name: str | None = None, **dials
+    ) -> Stage:
         """Return critiques by an exact checker with dials (miss rate, false alarms, blind spots, wrong fixes)."""
         params = {"source": "oracle", "critic": critic, **dials}
         return self.stage("critique", name or f"critiques-{critic}", params, solutions=solutions, problems=problems)
 
-    def critique(self, critic: Stage, solutions: Stage, problems: Stage, *, label: str, name: str | None = None, **params) -> Stage:
+    def critique(
+        self, critic: Stage, solutions: Stage, problems: Stage, *, label: str, name: str | None = None, **params
+    ) -> Stage:
         """Return critiques of `solutions` written by a model; `label` is the critic's name in tables."""
-        params = self._sampling({"source": "model", "critic": label, "max_tokens": 2 * self.config.engine.max_tokens, **params})
-        return self.stage("critique", name or f"critiques-{label}", params, critic=critic, solutions=solutions, problems=problems)
+        params = self._sampling(
+            {"source": "model", "critic": label, "max_tokens": 2 * self.config.engine.max_tokens, **params}
+        )
+        return self.stage(
+            "critique", name or f"critiques-{label}", params, critic=critic, solutions=solutions, problems=problems
+        )
 
-    def refine(self, reviser: Stage, critiques: Stage, solutions: Stage, problems: Stage, name: str = "refinements", **params) -> Stage:
+    def refine(
+        self, reviser: Stage, critiques: Stage, solutions: Stage, problems: Stage, name: str = "refinements", **params
+    ) -> Stage:
         """Return refinements of `solutions` by `reviser` under `critiques`."""
-        return self.stage("refine", name, self._sampling(params), reviser=reviser, critiques=critiques, solutions=solutions, problems=problems)
+        return self.stage(
+            "refine",
+            name,
+            self._sampling(params),
+            reviser=reviser,
+            critiques=critiques,
+            solutions=solutions,
+            problems=problems,
+        )
 
-    def aggregate(self, critiques: Sequence[Stage], solutions: Stage, problems: Stage, name: str = "aggregated", **params) -> Stage:
+    def aggregate(
+        self, critiques: Sequence[Stage], solutions: Stage, problems: Stage, name: str = "aggregated", **params
+    ) -> Stage:
         """Return one critique per solution, merged in units from several critics."""
         return self.stage("aggregate", name, params, critiques=critiques, solutions=solutions, problems=problems)
 
-    def pairs(self, critiques: Sequence[Stage], units: Stage | None, solutions: Stage, problems: Stage, revisers: Sequence[Stage], name: str = "pairs", **params) -> Stage:
+    def pairs(
+        self,
+        critiques: Sequence[Stage],
+        units: Stage | None,
+        solutions: Stage,
+        problems: Stage,
+        revisers: Sequence[Stage],
+        name: str = "pairs",
+        **params,
+    ) -> Stage:
         """Return preference pairs between critiques, filtered by whether the better one leads to better refinements."""
         params = self._sampling(params)
-        return self.stage("pairs", name, params, critiques=critiques, units=units, solutions=solutions, problems=problems, revisers=revisers)
+        return self.stage(
+            "pairs",
+            name,
+            params,
+            critiques=critiques,
+            units=units,
+            solutions=solutions,
+            problems=problems,
+            revisers=revisers,
+        )
 
     # -- training --------------------------------------------------------------------------------------------------
 
-    def sft(self, model: Stage, examples: Sequence[Stage], *, previous: Stage | None = None, name: str = "sft", **params) -> Stage:
+    def sft(
+        self, model: Stage, examples: Sequence[Stage], *, previous: Stage | None = None, name: str = "sft", **params
+    ) -> Stage:
         """Return `model` fine-tuned on examples; `previous` hands on its optimizer (B-STaR's online RFT)."""
         return self.stage("sft", name, params, model=model, examples=examples, previous=previous)
 
@@ -170,7 +246,17 @@ class Lab:
         """Return `model` trained by DPO on preference pairs."""
         return self.stage("dpo", name, params, model=model, pairs=pairs)
 
-    def grpo(self, critic: Stage, solutions: Stage, problems: Stage, *, actor: Stage | None = None, validation: tuple[Stage, Stage] | None = None, name: str = "grpo", **params) -> Stage:
+    def grpo(
+        self,
+        critic: Stage,
+        solutions: Stage,
+        problems: Stage,
+        *,
+        actor: Stage | None = None,
+        validation: tuple[Stage, Stage] | None = None,
+        name: str = "grpo",
+        **params,
+    ) -> Stage:
         """Return the critic trained by GRPO on composed rewards; `validation` is (solutions, their problems)."""
         solved, asked = validation or (None, None)
         inputs = {"critic": critic, "actor": actor, "solutions": solutions, "problems": problems}
@@ -182,35 +268,88 @@ class Lab:
 
     # -- rounds ----------------------------------------------------------------------------------------------------
 
-    def score(self, solutions: Stage, problems: Stage, *, process_head: Stage | None = None, critic: Stage | None = None, name: str = "scores", **params) -> Stage:
+    def score(
+        self,
+        solutions: Stage,
+        problems: Stage,
+        *,
+        process_head: Stage | None = None,
+        critic: Stage | None = None,
+        name: str = "scores",
+        **params,
+    ) -> Stage:
         """Return step scores of solutions by a process head or a critic."""
-        return self.stage("score", name, {"batch_size": self.config.engine.batch_size, **params}, solutions=solutions, problems=problems, process_head=process_head, critic=critic)
+        return self.stage(
+            "score",
+            name,
+            {"batch_size": self.config.engine.batch_size, **params},
+            solutions=solutions,
+            problems=problems,
+            process_head=process_head,
+            critic=critic,
+        )
 
     def balance(self, solutions: Stage, scores: Stage | None, name: str = "balance", **params) -> Stage:
         """Return B-STaR's setting (temperature, threshold): the one with the highest balance score on the grid."""
         return self.stage("balance", name, params, solutions=solutions, scores=scores)
 
-    def select(self, solutions: Stage, problems: Stage, *, scores: Stage | None = None, setting: Stage | None = None, name: str = "selected", **params) -> Stage:
+    def select(
+        self,
+        solutions: Stage,
+        problems: Stage,
+        *,
+        scores: Stage | None = None,
+        setting: Stage | None = None,
+        name: str = "selected",
+        **params,
+    ) -> Stage:
         """Return the training examples that pass the reward threshold."""
-        return self.stage("select", name, params, solutions=solutions, problems=problems, scores=scores, setting=setting)
+        return self.stage(
+            "select", name, params, solutions=solutions, problems=problems, scores=scores, setting=setting
+        )
 
-    def examples(self, problems: Stage, *, name: str = "examples", solutions: Stage | None = None, critiques: Stage | None = None, refinements: Stage | None = None, pairs: Stage | None = None, **params) -> Stage:
+    def examples(
+        self,
+        problems: Stage,
+        *,
+        name: str = "examples",
+        solutions: Stage | None = None,
+        critiques: Stage | None = None,
+        refinements: Stage | None = None,
+        pairs: Stage | None = None,
+        **params,
+    ) -> Stage:
         """Return training examples made of solutions, critiques, refinements, pairs, or exact solutions."""
         given = {"solutions": solutions, "critiques": critiques, "refinements": refinements, "pairs": pairs}
         return self.stage("examples", name, params, problems=problems, **given)
 
     # -- evaluation ------------------------------------------------------------------------------------------------
 
-    def measure(self, evaluation: Stage, *, subject: str = "policy", round: int | None = None, arm: str | None = None) -> Stage:
+    def measure(
+        self, evaluation: Stage, *, subject: str = "policy", round: int | None = None, arm: str | None = None
+    ) -> Stage:
         """Count an `evaluate` stage as a measurement of `subject` in this arm and round."""
         at = self._round if round is None else round
         self.measured.append(Measured(evaluation, arm or self._arm, self.seed, at or 0, subject))
         return evaluation
 
-    def evaluate(self, which: str, problems: Stage, *, solutions: Stage, critiques: Stage | None = None, refinements: Stage | None = None, scores: Stage | None = None, name: str | None = None, **params) -> Stage:
+    def evaluate(
+        self,
+        which: str,
+        problems: Stage,
+        *,
+        solutions: Stage,
+        critiques: Stage | None = None,
+        refinements: Stage | None = None,
+        scores: Stage | None = None,
+        name: str | None = None,
+        **params,
+    ) -> Stage:
         """Return the metrics of a policy, a critic or a correction."""
         given = {"solutions": solutions, "critiques": critiques, "refinements": refinements, "scores": scores}
-        return self.stage("evaluate", name or f"evaluation-{which}", {"which": which, **params}, problems=problems, **given)
+        return self.stage(
+            "evaluate", name or f"evaluation-{which}", {"which": which, **params}, problems=problems, **given
+        )
 
     def compare(self, name: str, metric: str, *, better: dict, than: dict) -> None:
         """Ask for the paired difference of `metric` between two measured things, each {arm, round, subject}."""

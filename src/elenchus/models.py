@@ -29,7 +29,12 @@ def new_tokenizer(words: list[str]) -> PreTrainedTokenizerFast:
     raw = Tokenizer(models.WordLevel(vocab, unk_token=UNKNOWN))
     raw.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=raw, pad_token=PAD, eos_token=END, unk_token=UNKNOWN, padding_side="left", clean_up_tokenization_spaces=False
+        tokenizer_object=raw,
+        pad_token=PAD,
+        eos_token=END,
+        unk_token=UNKNOWN,
+        padding_side="left",
+        clean_up_tokenization_spaces=False,
     )
     tokenizer.chat_template = CHAT_TEMPLATE
     return tokenizer

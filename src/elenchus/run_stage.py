@@ -87,10 +87,14 @@ def write_manifests(job: Job, spec: dict, outputs: tuple[str, ...], measured: Me
     files = file_entries(job.out)
     for name in outputs:
         if not any(f in (name, f"{name}.parquet") or f.startswith(f"{name}/") for f in files):
-            raise AssertionError(f"stage kind {job.kind!r} promises {name!r} and did not write it; it wrote {sorted(files)}")
+            raise AssertionError(
+                f"stage kind {job.kind!r} promises {name!r} and did not write it; it wrote {sorted(files)}"
+            )
     cost = {**cost_dict(job.cost), **measured.read(), **surroundings()}
     (job.out / "cost.json").write_text(json.dumps(cost, indent=1, sort_keys=True) + "\n")
-    code = graph.kind_definitions(spec["kind"], tuple(spec.get("families", ())))  # names what differs from another result's code
+    code = graph.kind_definitions(
+        spec["kind"], tuple(spec.get("families", ()))
+    )  # names what differs from another result's code
     manifest = {"version": MANIFEST_VERSION, **spec, "definitions": code, "files": files}
     (job.out / "stage.json").write_text(json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
     for path in job.out.rglob("*"):  # on disk before the move: a power cut must not leave a manifest without its files
@@ -117,7 +121,9 @@ class Meter:
 
 def surroundings() -> dict:
     """Return where and with what a stage ran: host's kind, Python, git commit, when it ended (UTC)."""
-    git = subprocess.run(["git", "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True, text=True, check=False)
+    git = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True, text=True, check=False
+    )
     return {
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",
         "python": platform.python_version(),
@@ -147,15 +153,21 @@ def plain_disk_errors(results: Path) -> Iterator[None]:
     except OSError as e:
         where = e.filename or results
         if e.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise UserError(f"{where}: no space left. Nothing was half-written; free some space (results/.work may be removed) and run snakemake again") from e
+            raise UserError(
+                f"{where}: no space left. Nothing was half-written; free some space (results/.work may go) and run again"
+            ) from e
         if e.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-            raise UserError(f"{where}: cannot write here ({e.strerror}). Results go to {results.resolve()}: make it writable, for example\n  chmod -R u+w {results.resolve()}") from e
+            raise UserError(
+                f"{where}: cannot write here ({e.strerror}). Make the results writable, for example\n  chmod -R u+w {results.resolve()}"
+            ) from e
         raise
 
 
 def main(spec: dict, log: str | None = None) -> int:
     """Run a stage as a job of its own: messages to the terminal and to `log`; return the exit code."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, so that trainers can save; they may set their own
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(143)
+    )  # unwinds, so that trainers can save; they may set their own
     with contextlib.ExitStack() as stack:
         if log:
             Path(log).parent.mkdir(parents=True, exist_ok=True)

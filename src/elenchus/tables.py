@@ -196,5 +196,7 @@ def read(name: str, path: Path) -> pd.DataFrame:
     except (pa.ArrowException, OSError) as e:
         raise CorruptResult(f"{path}: not a readable Parquet file ({e})") from e
     if table.schema.names != list(SCHEMAS[name]):
-        raise CorruptResult(f"{path}: columns {table.schema.names} are not those of table {name!r}: {list(SCHEMAS[name])}")
+        raise CorruptResult(
+            f"{path}: columns {table.schema.names} are not those of table {name!r}: {list(SCHEMAS[name])}"
+        )
     return table.to_pandas()

@@ -32,14 +32,20 @@ def exclusive(root: Path) -> None:
         folder.mkdir(exist_ok=True)
         f = (folder / ".lock").open("a+")
     except OSError as e:
-        print(f"elenchus: {folder}: cannot write here ({e.strerror}). Results go there: make it writable, for example\n  chmod -R u+w {folder}", file=sys.stderr)
+        print(
+            f"elenchus: {folder}: cannot write here ({e.strerror}). Make it writable, for example\n  chmod -R u+w {folder}",
+            file=sys.stderr,
+        )
         sys.exit(1)
     try:
         fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         f.seek(0)
         holder = f.read().strip() or "unknown"
-        print(f"elenchus: another snakemake (process {holder}) runs in {root}. Wait until it ends, or stop it with\n  kill {holder}", file=sys.stderr)
+        print(
+            f"elenchus: another snakemake (process {holder}) runs in {root}. Wait until it ends, or stop it with\n  kill {holder}",
+            file=sys.stderr,
+        )
         sys.exit(1)
     f.truncate(0)
     f.write(str(os.getpid()))

@@ -23,7 +23,7 @@ FILES = {
         def estimate(params):
             return helpers.unreached()
     ''',
-    "helpers.py": '''
+    "helpers.py": """
         LIMIT = 5
 
         def reached(x):
@@ -35,7 +35,7 @@ FILES = {
 
         def unreached():
             return 1
-    ''',
+    """,
     "direct.py": "from pkg.origin import used\n",
     "origin.py": "def used():\n    return 2\n\ndef other():\n    return 3\n",
     "late.py": "def deep(x):\n    return x\n",
@@ -74,7 +74,7 @@ def forget():
     ("name", "old", "new"),
     [
         ("kind.py", '"""Run it."""', '"""Run it, otherwise described."""'),
-        ("kind.py", "job: \"Job\"", "job"),
+        ("kind.py", 'job: "Job"', "job"),
         ("helpers.py", "# a comment", "# another"),
         ("helpers.py", "return inner(x) + LIMIT", "return (inner(x)\n            + LIMIT)"),
         ("helpers.py", "return 1", "return 100"),

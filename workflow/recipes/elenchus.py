@@ -14,7 +14,9 @@ class Search(Section):
     problems: int = Field(60, ge=1, description="training problems searched")
     settings: knobs("search") = Field(default_factory=knobs("search"), description="knobs of the stage kind `search`")
     labels: knobs("label") = Field(default_factory=knobs("label"), description="knobs of the stage kind `label`")
-    head: knobs("process_head") = Field(default_factory=knobs("process_head"), description="training of the process head")
+    head: knobs("process_head") = Field(
+        default_factory=knobs("process_head"), description="training of the process head"
+    )
 
 
 class Critics(Section):
@@ -25,10 +27,14 @@ class Critics(Section):
     teachers: dict[str, knobs("critique")] = Field(default_factory=dict, description="oracle critics: name -> dials")
     aggregate: knobs("aggregate") = Field(default_factory=knobs("aggregate"), description="MultiCritique aggregation")
     warmup: knobs("sft") = Field(default_factory=knobs("sft"), description="SFT warm-up")
-    pairs: knobs("pairs") = Field(default_factory=knobs("pairs"), description="preference pairs and their revision filter")
+    pairs: knobs("pairs") = Field(
+        default_factory=knobs("pairs"), description="preference pairs and their revision filter"
+    )
     dpo: knobs("dpo") = Field(default_factory=knobs("dpo"), description="DPO on the pairs")
     stage_one: knobs("grpo") = Field(default_factory=knobs("grpo"), description="GRPO, reward: the verdict")
-    stage_two: knobs("grpo") = Field(default_factory=knobs("grpo"), description="GRPO, reward: refinement, verdict kept, KL to stage one")
+    stage_two: knobs("grpo") = Field(
+        default_factory=knobs("grpo"), description="GRPO, reward: refinement, verdict kept, KL to stage one"
+    )
 
 
 class Rounds(Section):
@@ -87,7 +93,9 @@ def elenchus(lab, p):
     seed = {"arm": "shared", "round": 0, "subject": "policy"}
     for arm in ("b_star", "online_rft"):
         last = {"arm": arm, "round": p.rounds.rounds, "subject": "policy"}
-        lab.compare(f"policy after {p.rounds.rounds} rounds of {arm} against the seed model", "pass@1", better=last, than=seed)
+        lab.compare(
+            f"policy after {p.rounds.rounds} rounds of {arm} against the seed model", "pass@1", better=last, than=seed
+        )
     for metric in ("pass@1", f"pass@{p.test_samples}"):
         b_star, online = ({"arm": a, "round": p.rounds.rounds, "subject": "policy"} for a in ("b_star", "online_rft"))
         lab.compare("B-STaR against online RFT, last round", metric, better=b_star, than=online)
@@ -97,7 +105,9 @@ def process_head(lab, p, policy):
     """Trees by MCTS over the policy's steps, step labels from their nodes, a process head trained on those."""
     problems = lab.problems("train", p.problems)
     trees = lab.search(policy, problems, **p.settings)
-    lab.publish("trees", trees, "nodes", "Search trees over the seed model's partial solutions, with visits and values.")
+    lab.publish(
+        "trees", trees, "nodes", "Search trees over the seed model's partial solutions, with visits and values."
+    )
     labels = lab.label("tree", problems, trees=trees, **p.labels)
     return lab.process_head(policy, labels, problems, **p.head)
 
@@ -108,7 +118,9 @@ def critics(lab, p, policy, train, validation, test):
     taught = [lab.oracle_critique(name, drafts, train, **dials) for name, dials in p.teachers.items()]
     merged = lab.aggregate(taught, drafts, train, **p.aggregate)
     pairs = lab.pairs(taught, merged, drafts, train, [policy], **p.pairs)
-    lab.publish("critiques", merged, "critiques", "Critiques merged in units from four teachers with different blind spots.")
+    lab.publish(
+        "critiques", merged, "critiques", "Critiques merged in units from four teachers with different blind spots."
+    )
     lab.publish("pairs", pairs, "pairs", "Preference pairs between critiques, with the outcome of the revision filter.")
 
     with lab.arm("critic"):
@@ -116,7 +128,9 @@ def critics(lab, p, policy, train, validation, test):
         dpo = lab.dpo(warm, pairs, **p.dpo)
         checks = lab.sample(policy, validation, n=2, name="validation-drafts")
         one = lab.grpo(warm, drafts, train, validation=(checks, validation), name="grpo-stage-one", **p.stage_one)
-        two = lab.grpo(one, drafts, train, actor=policy, validation=(checks, validation), name="grpo-stage-two", **p.stage_two)
+        two = lab.grpo(
+            one, drafts, train, actor=policy, validation=(checks, validation), name="grpo-stage-two", **p.stage_two
+        )
 
         held_out = lab.sample(policy, test, n=p.test_drafts, name="test-drafts")
         lab.measure(lab.evaluate("policy", test, solutions=held_out), subject="drafts")
@@ -125,13 +139,28 @@ def critics(lab, p, policy, train, validation, test):
             said = lab.critique(critic, held_out, test, label=subject, temperature=0.0)
             revised = lab.refine(policy, said, held_out, test, name=f"refinements-{subject}", temperature=0.0)
             lab.measure(lab.evaluate("critic", test, solutions=held_out, critiques=said), subject=subject)
-            lab.measure(lab.evaluate("correction", test, solutions=held_out, critiques=said, refinements=revised), subject=subject)
+            lab.measure(
+                lab.evaluate("correction", test, solutions=held_out, critiques=said, refinements=revised),
+                subject=subject,
+            )
             if subject == "grpo-stage-two":
-                lab.publish("revisions", revised, "refinements", "Refinements of test solutions under the trained critic.")
+                lab.publish(
+                    "revisions", revised, "refinements", "Refinements of test solutions under the trained critic."
+                )
     warm_up = {"arm": "critic", "round": 0, "subject": "warm-up"}
     for subject in ("dpo", "grpo-stage-one", "grpo-stage-two"):
-        lab.compare(f"critic {subject} against its warm-up", "first_error_f1", better={**warm_up, "subject": subject}, than=warm_up)
-    lab.compare("refinement under critic grpo-stage-two against its warm-up", "acc2", better={**warm_up, "subject": "grpo-stage-two"}, than=warm_up)
+        lab.compare(
+            f"critic {subject} against its warm-up",
+            "first_error_f1",
+            better={**warm_up, "subject": subject},
+            than=warm_up,
+        )
+    lab.compare(
+        "refinement under critic grpo-stage-two against its warm-up",
+        "acc2",
+        better={**warm_up, "subject": "grpo-stage-two"},
+        than=warm_up,
+    )
 
 
 def self_training(lab, p, arm, policy, head, train, test, test_samples):
