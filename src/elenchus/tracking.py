@@ -257,7 +257,7 @@ def record(client: MlflowClient, experiment: str, run: Run, files: dict[str, str
     if whole:
         identifier, tags = whole[0].info.run_id, whole[0].data.tags
     else:
-        identifier, tags = create(client, experiment, run), {}
+        identifier, tags = create(client, experiment, run), run.tags
     for key, value in run.tags.items():
         if tags.get(key, "") != value:
             client.set_tag(identifier, key, value)

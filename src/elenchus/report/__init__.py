@@ -36,6 +36,7 @@ def content(plan: Plan, recipe: RecipePlan) -> dict:
     pooled = findings.pooled(plan, recipe)
     compared = findings.comparisons(plan, recipe)
     arms = curves.arms_of(pooled)
+    shown, folded = curves.in_order(curves.metrics_to_draw(pooled, arms))
     browser = examples.gather(plan, recipe)
     spent = costs.by_arm(plan, recipe)
     total = findings.total_cost(plan.root, recipe.stages)
@@ -51,11 +52,13 @@ def content(plan: Plan, recipe: RecipePlan) -> dict:
         "verdicts": [verdict(c) for c in compared],
         "graph_svg": stage_graph.draw(recipe),
         "graph_legend_html": stage_graph.legend(),
-        "curve_svgs": [curves.draw(pooled, m, arms) for m in curves.metrics_to_draw(pooled, arms)],
+        "curve_svgs": [curves.draw(pooled, m, arms) for m in shown],
+        "more_curve_svgs": [curves.draw(pooled, m, arms) for m in folded],
         "curve_legend_html": charts.legend((a, i) for i, a in enumerate(arms)),
         "policies": policy_table(pooled),
-        "critics": critics.table(pooled),
+        "critics": critics.tables(pooled),
         "trainings": trainings(plan, recipe),
+        "seed_model": seed_model(plan, recipe),
         "balances": settings.maps(plan, recipe),
         "tree": tree(plan, recipe),
         "browser": script_json(browser),
@@ -82,7 +85,7 @@ def verdict(c: dict) -> dict:
     detail = [f"{c['metric']} {found(c['better_value'])} against {found(c['than_value'])}", findings.extent(c)]
     if c["effect"] is not None:
         detail.append(f"effect size d = {c['effect']:.2f}")
-    if c["mdd"] is not None:
+    if c["mdd"]:
         detail.append(f"a difference of {found(c['mdd'])} would have been found four times in five")
     return {
         **c,
@@ -109,27 +112,59 @@ def policy_table(pooled: list[dict]) -> dict:
 
 
 def trainings(plan: Plan, recipe: RecipePlan) -> list[dict]:
-    """Return the training curves of the first seed: {name, kind, steps, svgs}."""
-    shown = []
+    """Return the first seed's training curves, the rounds of one training end to end: {name, where, kind, steps, svgs}."""
     first = findings.seeds(recipe)[0]
+    grouped: dict[tuple[str, str, str], list] = {}
     for named, rows in findings.histories(plan, recipe):
-        if named.seed != first:
-            continue
-        by_metric: dict[str, list] = {}
-        for row in rows:
-            if findings.number(row["value"]) is not None:
-                by_metric.setdefault(row["metric"], []).append((row["step"], row["value"], None, None))
-        drawn = [
-            charts.line_chart(
-                [charts.Series(name, 0, points, dots=len(points) < 25)], title=name, width=260, height=150
-            )
-            for name, points in by_metric.items()
-            if len(points) > 1
+        if named.seed == first:
+            grouped.setdefault((named.arm, named.name, named.stage.kind), []).append((named.round, rows))
+    shown = []
+    for (arm, name, kind), rounds in grouped.items():
+        lines: dict[str, list[charts.Series]] = {}
+        start = 0
+        for i, (round, rows) in enumerate(rounds):
+            by_metric: dict[str, list] = {}
+            for row in rows:
+                if findings.number(row["value"]) is not None:
+                    by_metric.setdefault(row["metric"], []).append((start + row["step"], row["value"], None, None))
+            for metric, points in by_metric.items():
+                label = metric if round is None else f"{metric}, round {round}"
+                lines.setdefault(metric, []).append(charts.Series(label, i % 2, points, dots=len(points) < 25))
+            start += max((row["step"] for row in rows), default=0)
+        svgs = [
+            charts.line_chart(drawn, title=metric, width=260, height=150)
+            for metric, drawn in lines.items()
+            if len({p[1] for s in drawn for p in s.points}) > 1
         ]
-        where = named.arm + (f", round {named.round}" if named.round else "")
-        steps = max((row["step"] for row in rows), default=0)
-        shown.append({"name": named.name, "where": where, "kind": named.stage.kind, "steps": steps, "svgs": drawn})
+        ends = sorted(r for r, _ in rounds if r is not None)
+        where = arm + (f", rounds {ends[0]} to {ends[-1]}" if len(ends) > 1 else f", round {ends[0]}" if ends else "")
+        shown.append({"name": name, "where": where, "kind": kind, "steps": start, "svgs": svgs})
     return shown
+
+
+SKILLS = {  # of a seed model's card, in the order of the page
+    "pass@1": "solves (pass@1)",
+    "pass@32": "solves in 32 tries",
+    "f1": "finds the first error (F1)",
+    "f1_wrong": "of it, on wrong solutions",
+    "f1_right": "of it, on right solutions",
+    "refine": "mends under a true critique",
+    "formed": "keeps the form",
+}
+
+
+def seed_model(plan: Plan, recipe: RecipePlan) -> dict | None:
+    """Return what the first seed's seed model is and can do, from its card: {about, skills}; None where there is none."""
+    stage = next((n.stage for n in recipe.named if n.stage.kind == "seed_model"), None)
+    if stage is None:
+        return None
+    card = json.loads(findings.result(plan.root, stage).file("card.json").read_text())
+    steps = ", ".join(f"{n} of {phase}" for phase, n in card["steps"].items())
+    about = (
+        f"{charts.number(card['parameters'])} parameters, trained here from scratch on {charts.number(card['tokens_trained'])} "
+        f"tokens ({steps}); it stopped by {card['stopped']}. Measured on {card['problems']['skills']} problems of its own:"
+    )
+    return {"about": about, "skills": [(SKILLS[k], f"{card['skills'][k]:.2f}") for k in SKILLS if k in card["skills"]]}
 
 
 def tree(plan: Plan, recipe: RecipePlan) -> dict | None:

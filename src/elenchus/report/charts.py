@@ -84,7 +84,7 @@ def line_chart(
     if not points:
         return ""
     low, high = min(ys), max(ys)
-    pad = (high - low) * 0.08 or 0.05
+    pad = (high - low) * 0.08 or abs(high) * 0.2 or 0.05
     low, high = low - pad, high + pad
     if bounds:
         low, high = max(low, bounds[0]), min(high, bounds[1])
@@ -166,7 +166,7 @@ def interval_bar(value: float, low: float | None, high: float | None, reach: flo
 def heat_map(rows: Sequence[float], columns: Sequence[float], cells: dict, *, chosen: tuple | None, title: str) -> str:
     """Return a grid of values {(row, column): value} shaded from the least to the most, the chosen cell framed."""
     cell_w, cell_h, left, top = 50, 30, 46, 40
-    width, height = left + cell_w * len(columns) + 4, top + cell_h * len(rows) + 20
+    width, height = max(left + cell_w * len(columns) + 4, 170), top + cell_h * len(rows) + 20
     values = [v for v in cells.values() if v is not None]
     low, high = (min(values), max(values)) if values else (0, 1)
     shade = scale(low, high, 0.06, 0.9) if high > low else (lambda _: 0.4)

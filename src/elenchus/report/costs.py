@@ -78,15 +78,29 @@ def self_consistency(pooled: list[dict]) -> str:
         each = tokens["value"] if tokens else 1.0
         points = []
         for (a, b, s, metric), m in table.items():
-            k = re.fullmatch(r"majority@(\d+)", metric)
+            k = re.fullmatch(r"(?:majority@|pass@(?=1$))(\d+)", metric)  # the majority of one is that one
             if (a, b, s) == (arm, r, subject) and k:
                 points.append((int(k[1]) * each, m["value"], m["low"], m["high"]))
         at = f", round {r}" if r else ""
         lines.append(Series(f"{arm} {subject}{at}", len(lines), points))
     if not lines:
         return ""
+    lines += refined(table, len(lines))
     unit = "tokens sampled per problem" if any(metric == "tokens" for *_, metric in table) else "samples per problem"
     chart = charts.line_chart(
-        lines, x_label=unit, width=560, height=280, bounds=(0, 1), describe="majority vote against tokens"
+        lines, x_label=unit, width=440, height=250, bounds=(0, 1), describe="majority vote against tokens"
     )
     return chart + charts.legend((s.name, s.colour) for s in lines)
+
+
+def refined(table: dict[tuple, dict], colour: int) -> list[Series]:
+    """Return a point for each critic: the accuracy after refinement, at the tokens of draft, critique and refinement."""
+    points = []
+    for (arm, r, subject, metric), m in table.items():
+        spent = [table.get((arm, r, subject, f"{what}_tokens")) for what in ("critique", "refinement")]
+        drafts = [v for (a, _, s, x), v in table.items() if x == "tokens" and (a == arm or s == "policy")]
+        if metric == "acc2" and all(spent) and drafts:
+            tokens = drafts[0]["value"] + sum(x["value"] for x in spent)
+            name = f"refined once, critic {subject}"
+            points.append(Series(name, colour + len(points), [(tokens, m["value"], m["low"], m["high"])]))
+    return points

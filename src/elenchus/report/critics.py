@@ -15,6 +15,8 @@ COLUMNS = {  # metric -> heading; the two halves of F1 stand beside it
     "fix_accuracy": "fixes",
     "ece": "calibration error",
     "brier": "Brier",
+    "critiques_parsed": "readable",
+    "critique_tokens": "tokens",
     "acc1": "accuracy before",
     "acc2": "after refinement",
     "delta": "gain",
@@ -24,44 +26,50 @@ COLUMNS = {  # metric -> heading; the two halves of F1 stand beside it
     "cs": "CS",
     "rss": "RSS",
     "error_repaired": "error mended",
-    "parsed": "readable",
+    "prefix_kept": "prefix kept",
 }
 MARKS_A_CRITIC = ("first_error_f1", "acc_error", "verdict_accuracy", "acc2")
-GROUPS = {
-    "finding errors": ("first_error_f1", "fix_accuracy"),
-    "confidence": ("ece", "brier"),
-    "refinement under it": ("acc1", "error_repaired"),
-}
+REFINEMENT = "acc1"  # where the second table begins
 
 
-def table(pooled: list[dict]) -> dict | None:
-    """Return {"columns": [(metric, heading, what it says)], "rows": [...]} of all critics; None where none was measured.
+def tables(pooled: list[dict]) -> list[dict]:
+    """Return the tables of all critics, of finding errors and of refinement, those that were measured.
 
-    A row: label, cells of {text, interval, share, best}; share in [0, 1] is the bar behind the number.
+    Each is {"title", "columns": [(metric, heading, what it says)], "rows": [...]}. A row: label, cells of {text,
+    interval, share, best}; share in [0, 1] is the bar below the number.
     """
     subjects: dict[tuple, dict[str, dict]] = {}
     for m in pooled:
         subjects.setdefault((m["arm"], m["round"], m["subject"]), {})[m["metric"]] = m
     subjects = {k: v for k, v in subjects.items() if any(x in v for x in MARKS_A_CRITIC)}
     if not subjects:
-        return None
+        return []
     columns = [c for c in COLUMNS if any(c in v for v in subjects.values())]
     best = {
         c: best_of(c, [v[c]["value"] for v in subjects.values() if c in v and v[c]["value"] is not None])
         for c in columns
     }
     several_arms = len({a for a, _, _ in subjects}) > 1
-    rows = []
-    for (arm, r, subject), found in subjects.items():
-        label = subject + (f" ({arm})" if several_arms else "") + (f", round {r}" if r else "")
-        rows.append({"label": label, "cells": [cell(found.get(c), best[c]) for c in columns]})
-    return {"columns": [(c, COLUMNS[c], catalogue.find(c).says) for c in columns], "rows": rows}
+    labels = {
+        (arm, r, subject): subject + (f" ({arm})" if several_arms else "") + (f", round {r}" if r else "")
+        for arm, r, subject in subjects
+    }
+    split = list(COLUMNS).index(REFINEMENT)
+    made = []
+    for title, metrics in (("Finding errors", list(COLUMNS)[:split]), ("Refinement under each critic", list(COLUMNS)[split:])):
+        own = [c for c in metrics if c in columns]
+        shown = {k: v for k, v in subjects.items() if any(c in v for c in own)}
+        if own:
+            rows = [{"label": labels[k], "cells": [cell(v.get(c), best[c]) for c in own]} for k, v in shown.items()]
+            says = [(c, COLUMNS[c], catalogue.find(c).says) for c in own]
+            made.append({"title": title, "columns": says, "rows": rows})
+    return made
 
 
 def best_of(metric: str, values: list[float]) -> float | None:
     """Return the best of several critics' values, None where there is nothing to choose."""
     way = catalogue.find(metric).better
-    if len(set(values)) < 2 or not way or metric == "acc1":
+    if len(set(values)) < 2 or not way or metric in ("acc1", "critique_tokens"):
         return None
     return max(values) if way == "higher" else min(values)
 
@@ -74,6 +82,6 @@ def cell(m: dict | None, best: float | None) -> dict:
     return {
         "text": number(m["value"]),
         "interval": interval,
-        "share": max(0.0, min(1.0, m["value"])),
+        "share": max(0.0, min(1.0, m["value"])) if catalogue.find(m["metric"]).bounds == catalogue.UNIT else 0,
         "best": m["value"] == best,
     }

@@ -47,6 +47,18 @@ def metrics_to_draw(measured: list[dict], arms: list[str]) -> list[str]:
     return [m for _, m in sorted(named, key=lambda x: (x[0], [int(n) for n in x[1].partition("@")[2].split("-") if n]))]
 
 
+def in_order(names: list[str]) -> tuple[list[str], list[str]]:
+    """Return (the metrics that say most, the rest): of metrics "@k" the first and the last k."""
+    first: dict[str, list[str]] = {}
+    for name in names:
+        head, _, k = name.partition("@")
+        first.setdefault(f"{head}@s" if "-" in k else head, []).append(name)
+    if "pass" in first:
+        first.pop("accuracy", None)  # the same number as pass@1
+    main = [n for head, own in first.items() if head != "parsed" for n in dict.fromkeys((own[0] if head == "pass" else own[-1], own[-1]))]
+    return main, [n for n in names if n not in main]
+
+
 def draw(measured: list[dict], metric: str, arms: list[str]) -> str:
     """Return the chart of one metric over rounds."""
     lines = series(measured, metric, arms)

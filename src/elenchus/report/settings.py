@@ -28,17 +28,15 @@ def maps(plan: Plan, recipe: RecipePlan) -> list[dict]:
 
 
 def heat(found: dict, title: str) -> str:
-    """Return one grid, thresholds with equal scores throughout folded into the strictest of them."""
+    """Return one grid; of many thresholds those go first whose scores are the next one's, then the farthest."""
     cells = {(c["temperature"], c["threshold"]): c["score"] for c in found["grid"]}
     temperatures, thresholds = sorted({t for t, _ in cells}), sorted({h for _, h in cells})
     chosen = found["temperature"], found["threshold"]
-    kept = [
-        h
-        for i, h in enumerate(thresholds)
-        if i + 1 == len(thresholds)
-        or h == chosen[1]
-        or column(cells, temperatures, h) != column(cells, temperatures, thresholds[i + 1])
-    ]
+    kept = list(thresholds)
+    for h, following in zip(thresholds, thresholds[1:]):
+        same = column(cells, temperatures, h) == column(cells, temperatures, following)
+        if len(kept) > MOST_COLUMNS and h != chosen[1] and same:
+            kept.remove(h)
     while len(kept) > MOST_COLUMNS:
         kept.remove(max(kept, key=lambda h: (abs(h - chosen[1]), -h)))
     return charts.heat_map(temperatures, kept, cells, chosen=chosen, title=title)

@@ -246,6 +246,8 @@ def edge(a: Group, b: Group, css: str) -> str:
     """Return the curve from box a down to box b."""
     x1, y1, x2, y2 = a.x + BOX_W / 2, top_of(a) + BOX_H, b.x + BOX_W / 2, top_of(b)
     bend = max((y2 - y1) / 2, 14)
+    far = (a.arm != b.arm and b.layer - a.layer > 2) or a.kind == "problems"  # drawn faintly, in full on hovering
+    css += " far" if far else ""
     return f'<path class="edge {css}" d="M{x1:.1f},{y1:.1f} C{x1:.1f},{y1 + bend:.1f} {x2:.1f},{y2 - bend:.1f} {x2:.1f},{y2:.1f}"/>'
 
 
