@@ -203,6 +203,19 @@ def test_phases_end_at_their_gates_and_windows():
         assert not pretrain.passed(p, "mixture", inside | outside)
 
 
+def test_the_nearest_check_is_kept():
+    p = Params(windows={"solve": (0.4, 0.6), "critique": (0.4, 0.6), "refine": (0.5, 0.9)}, least_formed=0.8)
+    inside = {"pass@1": 0.5, "f1": 0.5, "refine": 0.7, "formed": 0.9}
+    assert pretrain.miss(p, inside) == 0
+    assert pretrain.miss(p, inside | {"pass@1": 0.7, "f1": 0.1, "formed": 0.75}) == pytest.approx(0.1 + 0.3 + 0.05)
+    run, model = pretrain.Run(Cost()), torch.nn.Linear(1, 1)
+    for step, missed in enumerate([0.5, 0.2, 0.3, 0.2]):
+        run.step = step
+        model.weight.data.fill_(step)
+        pretrain.keep_nearest(run, model, missed)
+    assert run.extra == {"miss": 0.2, "kept_step": 1} and run.best["weight"].item() == 1
+
+
 def test_params_are_complete_and_known():
     assert Params().options == chain.Options().model_dump(mode="json")
     assert Params(options={"modulus": 7}).options["modulus"] == 7
@@ -248,7 +261,7 @@ def test_history_and_card_say_what_was_measured(tmp_path):
     assert [row["step"] for row in rows if row["metric"] == "drill"] == [2, 4]
     assert [row["step"] for row in rows if row["metric"] == "f1"] == [8, 10, 12]
     assert set(card["skills"]) >= {"pass@1", "pass@32", "formed", "f1", "f1_wrong", "f1_right", "refine"}
-    assert card["problems"] == {"skills": 8, "pass@32": 2} and card["stopped"] == "most steps of the mixture"
+    assert card["problems"] == {"skills": 8, "pass@32": 2} and card["kept_step"] in (8, 10, 12) and card["miss"] > 0
 
 
 def test_drills_teach(tmp_path):

@@ -39,7 +39,7 @@ class Params(StageParams):
     drill_gate: float = Field(0.9, description="mean probability of held-out drills' words that ends the first phase")
     solve_steps: int = Field(600, ge=1, description="most steps of the second phase")
     solve_gate: float = Field(0.35, description="pass@1 that ends the second phase")
-    mixture_steps: int = Field(900, ge=1, description="most steps of the third phase")
+    mixture_steps: int = Field(600, ge=1, description="most steps of the third phase; then the nearest check is kept")
     shares: dict[Literal["drill", "solve", "critique", "refine"], float] = Field(
         {"drill": 0.2, "solve": 0.17, "critique": 0.35, "refine": 0.28}, description="tasks' shares of the mixture"
     )
