@@ -77,7 +77,8 @@ def elenchus(lab, p):
     2. The process head learns from the nodes of search trees; B-STaR's PRM learns from eight roll-outs per step.
     3. DPO takes the place of MultiCritique's PPO with a reward model.
     4. GRPO takes the place of Critique-RL's RLOO; both centre the rewards of a group of critiques of one solution.
-    5. Problems are modular chains and the model has 0.6 M parameters: sizes, rounds and steps are scaled to minutes.
+    5. B-STaR's balance score counts different right solutions; a chain has one, so all right samples count here.
+    6. Problems are modular chains and the model has 0.6 M parameters: sizes, rounds and steps are scaled to minutes.
     """
     train, validation, test = lab.problems("train"), lab.problems("validation"), lab.problems("test")
     lab.disjoint(train, validation, test)
