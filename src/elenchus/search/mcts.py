@@ -1,8 +1,7 @@
 """Tree search over many problems at once: every round, the chosen leaves of all trees go through the engine together.
 
 One round (simulation) of a tree: select a leaf, sample steps below it, value them, look ahead from the best, back up.
-Departures from ReST-MCTS* (2406.03816): a node is finished where the solution's text ends, not where its value passes
-the gate; the policy is not asked whether it is done; a tree whose search ends early stops for good.
+`elenchus.stages.search` lists the departures from the papers.
 """
 
 from __future__ import annotations

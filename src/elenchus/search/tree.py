@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from elenchus.problems import Problem
@@ -17,6 +18,11 @@ from elenchus.problems import Problem
 def mark(k: int) -> str:
     """Return the word that stands before step k (1-based)."""
     return f"#{k}"
+
+
+def written(steps: Sequence[str]) -> str:
+    """Return the text of a partial solution's steps, as families render them."""
+    return " ".join(f"{mark(k)} {step}" for k, step in enumerate(steps, start=1))
 
 
 @dataclass

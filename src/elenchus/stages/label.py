@@ -1,0 +1,184 @@
+"""Step labels, the targets of process heads: from search trees, from roll-outs, or from the family's exact checkers.
+
+Sources: ReST-MCTS* (2406.03816) for trees; Math-Shepherd (2312.08935) for roll-outs: the share of right answers among
+completions of a prefix.
+
+Departures
+1. Trees: a node lies on many paths; its label stands on one of them, so that no node counts twice.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from elenchus.errors import UserError
+from elenchus.job import Job
+from elenchus.stages import Estimate, StageParams
+
+
+class Params(StageParams):
+    """Where labels come from."""
+
+    source: Literal["checker", "tree", "rollouts"] = Field("tree", description="exact checker, search trees, roll-outs")
+    tree: Literal["full", "route", "value"] = Field(
+        "full", description="tree: ReST-MCTS*'s labels by inferred distance; its simpler ones; backed-up values"
+    )
+    checker: Literal["steps", "distance"] = Field(
+        "steps", description="checker: right or wrong; ReST-MCTS*'s labels by true distance"
+    )
+    after_error: Literal["skip", "zero", "own"] = Field(
+        "skip", description="checker, steps after the first wrong one: no label; 0; judged from the step before"
+    )
+    rollouts: int = Field(8, ge=1, description="rollouts: completions per prefix (Math-Shepherd: 8)")
+    hard: bool = Field(False, description="rollouts: 1 where any completion is right (Math-Shepherd's hard estimate)")
+    temperature: float = Field(1.0, ge=0, description="rollouts: sampling temperature")
+    max_tokens: int = Field(64, ge=1, description="rollouts: tokens of a completion at most")
+    batch_size: int = Field(256, ge=1, description="rollouts: sequences in flight; bounds memory")
+
+
+INPUTS = {"problems": "problems", "trees?": "nodes", "solutions?": "solutions", "actor?": "model"}
+OUTPUTS = ("labels",)
+SEEDED = True
+THREADS = 1
+
+
+def run(job: Job) -> None:
+    """Write the labelled paths; UserError where source and inputs do not fit.
+
+    tree reads `trees`. checker and rollouts read `solutions` (parsed ones), or else the paths of `trees`; rollouts
+    takes the `actor` too.
+    """
+    from elenchus import problems
+
+    p = job.params
+    if p.source == "tree" and "trees" not in job.inputs:
+        raise UserError("source 'tree' needs input `trees`")
+    if p.source != "tree" and not {"trees", "solutions"} & set(job.inputs):
+        raise UserError(f"source {p.source!r} needs input `solutions`, or `trees`")
+    if (p.source == "rollouts") != ("actor" in job.inputs):
+        raise UserError(f"source {p.source!r} {'needs' if p.source == 'rollouts' else 'takes no'} input `actor`")
+    known = {
+        row["problem_id"]: problems.from_row(row) for row in job.inputs["problems"].table("problems").to_dict("records")
+    }
+    if p.source == "tree":
+        rows = _by_tree(job, known)
+    else:
+        by = _by_checker if p.source == "checker" else _by_rollouts
+        rows = by(job, known, _paths(job, known))
+    job.write("labels", rows)
+
+
+def row(path_id: str, problem_id: str, steps: list[str], labels: list[float], source: str) -> dict:
+    """Return one row of the labels table."""
+    return {"path_id": path_id, "problem_id": problem_id, "steps": steps, "labels": labels, "source": source}
+
+
+def branches(nodes) -> dict[str, list]:
+    """Return {problem: its tree's nodes} of a nodes table; UserError where a parent does not come before its child."""
+    from elenchus.search.labels import Branch
+
+    trees: dict[str, list[Branch]] = {}
+    for node in nodes.to_dict("records"):
+        tree = trees.setdefault(node["problem_id"], [])
+        if node["node"] != len(tree) or node["parent"] >= len(tree):
+            raise UserError(
+                f"tree of {node['problem_id']}: node {node['node']} (parent {node['parent']}) is out of order"
+            )
+        right = bool(node["terminal"]) and node["correct"] is not None and bool(node["correct"])
+        tree.append(Branch(node["parent"], node["step"], node["terminal"], right, node["value"], node["visits"]))
+    return trees
+
+
+def _by_tree(job: Job, known: dict) -> list[dict]:
+    """Return the rows of all trees. Outcomes that the search had not paid for (exact: false) are paid for here."""
+    from elenchus.search import labels
+
+    how = {"full": labels.full, "route": labels.route, "value": labels.backed_up}[job.params.tree]
+    given, rows = job.inputs["trees"], []
+    trees = branches(given.table("nodes"))
+    for problem, tree in trees.items():
+        _ask(known, problem)
+        for k, (steps, values) in enumerate(labels.paths(tree, how(tree))):
+            rows.append(row(f"{problem}/{k}", problem, steps, values, "tree"))
+    if job.params.tree != "value" and not given.manifest["params"].get("exact", True):
+        job.cost.oracle_calls += sum(node.terminal for tree in trees.values() for node in tree)
+    return rows
+
+
+def _paths(job: Job, known: dict) -> list[tuple[str, str, list[str]]]:
+    """Return (path id, problem, steps) of the parsed solutions, or of the trees' paths where there are no solutions."""
+    from elenchus.search import labels
+
+    if "solutions" in job.inputs:
+        table = job.inputs["solutions"].table("solutions")
+        table = table[table["parsed"]]
+        found = list(zip(table["solution_id"], table["problem_id"], map(list, table["steps"]), strict=True))
+    else:
+        trees = branches(job.inputs["trees"].table("nodes"))
+        lines = {problem: labels.paths(tree, [1.0] * len(tree)) for problem, tree in trees.items()}
+        found = [(f"{p}/{k}", p, steps) for p, own in lines.items() for k, (steps, _) in enumerate(own)]
+    for _, problem, _ in found:
+        _ask(known, problem)
+    return found
+
+
+def _ask(known: dict, problem: str) -> None:
+    if problem not in known:
+        raise UserError(f"problem {problem} is not in the problems table")
+
+
+def _by_checker(job: Job, known: dict, paths: list) -> list[dict]:
+    from elenchus import problems
+    from elenchus.search import labels
+
+    p, rows = job.params, []
+    for path, problem, steps in paths:
+        family = problems.load(known[problem].family)
+        if p.checker == "distance":
+            values = labels.by_distance(family, known[problem], steps)
+        else:
+            values = labels.from_checks(family.check_steps(known[problem], steps), p.after_error)
+        rows.append(row(path, problem, steps, values, "checker"))
+    job.cost.oracle_calls += sum(len(steps) for _, _, steps in paths)
+    return rows
+
+
+def _by_rollouts(job: Job, known: dict, paths: list) -> list[dict]:
+    """Complete every prefix (each once, however many paths share it) and count the right answers."""
+    from elenchus import environment
+
+    environment.torch_setup(THREADS)
+    from elenchus import solutions
+    from elenchus.engines import Sampling
+    from elenchus.engines.transformers_engine import TransformersEngine
+    from elenchus.search.mcts import outcome
+    from elenchus.search.tree import written
+
+    p = job.params
+    engine = TransformersEngine(job.inputs["actor"].dir("model"), batch_size=p.batch_size)
+    sampling = Sampling(temperature=p.temperature, max_tokens=p.max_tokens)
+    prefixes = list(dict.fromkeys((i, written(steps[:k])) for _, i, steps in paths for k in range(1, len(steps) + 1)))
+    shares: dict[tuple[str, str], float] = {}
+    for part in solutions.chunks(prefixes, p.rollouts, p.batch_size):
+        prompts = [solutions.prompt(engine.tokenizer, known[i]) + text for i, text in part]
+        for (i, text), samples in zip(part, engine.sample(prompts, sampling, job.derive("rollouts"), p.rollouts)):
+            right = [outcome(known[i], f"{text} {c.text.strip()}") for c in samples]
+            shares[i, text] = float(any(right)) if p.hard else sum(right) / len(right)
+        job.progress(len(shares), len(prefixes), "prefixes completed")
+    job.cost.sampled += engine.sampled_tokens
+    job.cost.prompt += engine.prompt_tokens
+    job.cost.oracle_calls += len(prefixes) * p.rollouts
+    return [
+        row(path, i, steps, [shares[i, written(steps[:k])] for k in range(1, len(steps) + 1)], "rollouts")
+        for path, i, steps in paths
+    ]
+
+
+def estimate(params: Params, rows: dict[str, int]) -> Estimate:
+    """Return the estimate: a row a solution, or one in two nodes; roll-outs of 20 tokens for each of five prefixes."""
+    paths = rows.get("solutions") or rows.get("trees", 0) // 2
+    if params.source != "rollouts":
+        return Estimate(rows=paths)
+    return Estimate(rows=paths, sampled=20 * 5 * paths * params.rollouts, prompt=40 * 5 * paths)

@@ -1,0 +1,110 @@
+"""Search trees over partial solutions, and the solutions that their finished leaves are.
+
+Sources: ReST-MCTS* (2406.03816), MCTS-DPO (2405.00451), plain UCT; `elenchus.search.settings` names each constant's.
+
+Departures
+1. A node is finished where the solution's text ends; ReST-MCTS* also finishes nodes whose value passes its gate.
+2. The policy is not asked whether a partial solution is done (ReST-MCTS*'s reflection).
+3. Self-evaluation is the actor's critique of the partial solution; MCTS-DPO asks a multiple-choice question.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from elenchus.errors import UserError
+from elenchus.job import Job
+from elenchus.search.settings import Search
+from elenchus.stages import Estimate
+
+
+class Params(Search):
+    """The search, and how the engine runs."""
+
+    batch_size: int = Field(256, ge=1, description="sequences in flight; bounds memory")
+    prefix_tokens: int = Field(
+        65_536, ge=0, description="tokens of partial solutions kept as keys and values (a fifth of their reading saved)"
+    )
+
+
+INPUTS = {"actor": "model", "problems": "problems", "value_model?": "process_head"}
+OUTPUTS = ("nodes", "solutions")
+SEEDED = True
+THREADS = 1
+
+
+def run(job: Job) -> None:
+    """Write the trees' nodes and the terminal leaves as solutions, in the order of the problems."""
+    from elenchus import environment
+
+    environment.torch_setup(THREADS)
+    from elenchus import problems
+    from elenchus.engines.transformers_engine import TransformersEngine
+    from elenchus.search.mcts import Searcher
+
+    p = job.params
+    if (p.value == "value_model") != ("value_model" in job.inputs):
+        raise UserError(f"value {p.value!r} {'needs' if p.value == 'value_model' else 'takes no'} input `value_model`")
+    asked = [problems.from_row(row) for row in job.inputs["problems"].table("problems").to_dict("records")]
+    engine = TransformersEngine(job.inputs["actor"].dir("model"), p.batch_size, p.prefix_tokens)
+    evaluate, scorer = _evaluator(job, engine)
+    searcher = Searcher(engine, engine.tokenizer, p, evaluate)
+    nodes, rows = [], []
+    # Twice as many sequences as are in flight, so that a round's end leaves few rows empty.
+    size = max(1, 2 * p.batch_size // (p.breadth * p.leaves_per_round))
+    for start in range(0, len(asked), size):
+        trees = searcher.run(asked[start : start + size], job.derive("search"))
+        nodes += [row for tree in trees for row in tree.rows()]
+        rows += [row for tree in trees for row in leaves(tree, p.temperature, job.seed)]
+        job.progress(min(start + size, len(asked)), len(asked), "problems searched")
+    job.cost.sampled += engine.sampled_tokens
+    job.cost.prompt += engine.prompt_tokens + (scorer.tokens if scorer else 0)
+    job.cost.oracle_calls += searcher.oracle_calls
+    job.write("nodes", nodes)
+    job.write("solutions", rows)
+
+
+def leaves(tree, temperature: float, seed: int) -> list[dict]:
+    """Return the rows of the tree's finished leaves; `sample` is the node's number."""
+    from elenchus import solutions
+
+    return [
+        solutions.read(
+            tree.problem,
+            node.text,
+            i,
+            solutions.tag(seed),
+            finish=node.finish,
+            tokens=node.length,
+            logprob=node.logprob,
+            temperature=float(temperature),
+        )
+        for i, node in enumerate(tree.nodes)
+        if node.terminal
+    ]
+
+
+def _evaluator(job: Job, engine):
+    """Return (evaluator, its scorer), None where the parameters do not ask for one."""
+    from elenchus.search import evaluators
+
+    if job.params.value == "self":
+        return evaluators.by_critique(engine, engine.tokenizer, job.params.solution_tokens), None
+    if job.params.value == "value_model":
+        from elenchus.training import process_head
+
+        scorer = process_head.load(job.inputs["value_model"].dir("process_head"), batch_size=job.params.batch_size)
+        return evaluators.by_head(scorer), scorer
+    return None, None
+
+
+def estimate(params: Params, rows: dict[str, int]) -> Estimate:
+    """Return the estimate: steps of 7 tokens, roll-outs of 20, prompts of 40, at laptop scale."""
+    trees, expansions = rows.get("problems", 0), params.simulations * params.leaves_per_round
+    sampled = expansions * (params.breadth * 7 + (params.rollouts * 20 if params.value == "rollouts" else 0))
+    sampled += expansions * params.lookahead * params.roll_branch * 7
+    if params.token_budget:
+        sampled = min(sampled, params.token_budget)
+    return Estimate(
+        rows=trees * (1 + expansions * params.breadth), sampled=trees * sampled, prompt=trees * expansions * 40
+    )
