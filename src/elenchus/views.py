@@ -19,7 +19,7 @@ from pathlib import Path
 
 from elenchus import findings, lineage, tables
 from elenchus.graph import RESULTS
-from elenchus.lab import SHARED, Published
+from elenchus.lab import Named, Published
 from elenchus.plan import Plan, RecipePlan
 
 COLUMNS = ("arm", "seed", "round", "subject", "metric", "value", "low", "high", "n")
@@ -48,20 +48,23 @@ def replace(path: Path, text: str) -> None:
 
 
 def places(recipe: RecipePlan) -> dict[str, Path]:
-    """Return {path below results/by-recipe/<recipe>: what it links to below the project}."""
-    found: dict[str, Path] = {}
+    """Return {path below results/by-recipe/<recipe>: what it links to below the project}.
+
+    Several stages of one name at one place are told apart by what they measure (evaluation-critic-warm-up), or numbered.
+    """
+    subjects = {m.stage.digest: m.subject for m in recipe.measured}
+    same: dict[str, dict[str, Named]] = {}
     for named in recipe.named:
-        parts = [
-            named.arm or SHARED,
-            f"seed{named.seed}",
-            *([f"round{named.round}"] if named.round else []),
-            named.name,
-        ]
-        name, n = "/".join(parts), 1
-        while found.get(name, named.stage.folder) != named.stage.folder:  # two stages of one name
-            n += 1
-            name = "/".join([*parts[:-1], f"{named.name}-{n}"])
-        found[name] = named.stage.folder
+        at = [named.arm, f"seed{named.seed}", *([f"round{named.round}"] if named.round else []), named.name]
+        same.setdefault("/".join(at), {}).setdefault(named.stage.digest, named)
+    found: dict[str, Path] = {}
+    for at, group in same.items():
+        for digest, named in group.items():
+            name, n = f"{at}-{subjects[digest]}" if len(group) > 1 and digest in subjects else at, 1
+            while name in found:
+                n += 1
+                name = f"{at}-{n}"
+            found[name] = named.stage.folder
     return {**found, "summary": recipe.summary.folder, "report.html": recipe.record("report")}
 
 
@@ -248,6 +251,8 @@ def farewell(plan: Plan, recipe: RecipePlan, results: Path) -> str:
     name = recipe.recipe.id
     lines = [f"{name}: {recipe.recipe.title}", ""]
     lines += [f"  {sentence}" for sentence in findings.sentences(plan, recipe)]
+    if recipe.summary.params["comparisons"] and len(findings.seeds(recipe)) == 1:
+        lines.append("  (one seed: the intervals cover the choice of problems, not the luck of training)")
     lines += [
         "",
         f"  report    {results / 'by-recipe' / name / 'report.html'}",

@@ -258,6 +258,7 @@ def search(job: Job) -> None:
         rows += [{**common, **node} for node in tree]
     job.cost.sampled += 6 * len(rows)
     job.write("nodes", rows)
+    job.write("solutions", [])
 
 
 STAND_INS = {f.__name__: f for f in (seed_model, sft, dpo, grpo, process_head, sample, critique, refine, search)}

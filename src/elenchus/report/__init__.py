@@ -84,7 +84,7 @@ def verdict(c: dict) -> dict:
     found = charts.number
     detail = [f"{c['metric']} {found(c['better_value'])} against {found(c['than_value'])}", findings.extent(c)]
     if c["effect"] is not None:
-        detail.append(f"effect size d = {c['effect']:.2f}")
+        detail.append(f"effect size d = {findings.signed(c['effect'], 2)}")
     if c["mdd"]:
         detail.append(f"a difference of {found(c['mdd'])} would have been found four times in five")
     return {

@@ -179,6 +179,7 @@ def heat_map(rows: Sequence[float], columns: Sequence[float], cells: dict, *, ch
     for i, r in enumerate(rows):
         out.append(f'<text x="{left - 7}" y="{top + cell_h * (i + 0.5) + 4}" text-anchor="end">{number(r)}</text>')
     out.append("</g>")
+    frame = ""
     for i, r in enumerate(rows):
         for j, c in enumerate(columns):
             value = cells.get((r, c))
@@ -191,8 +192,8 @@ def heat_map(rows: Sequence[float], columns: Sequence[float], cells: dict, *, ch
                 f'<text class="heat-{ink}" x="{left + cell_w * (j + 0.5)}" y="{top + cell_h * (i + 0.5) + 4}" text-anchor="middle">{number(value)}</text>'
             )
             if chosen == (r, c):
-                out.append(f'<rect class="chosen" {at}/>')
-    return "".join([*out, "</svg>"])
+                frame = f'<rect class="chosen" {at}/>'
+    return "".join([*out, frame, "</svg>"])
 
 
 def svg_open(width: float, height: float, describe: str, css: str = "chart", natural: bool = False) -> str:

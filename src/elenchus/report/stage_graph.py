@@ -176,9 +176,9 @@ def lay_out(boxes: list[Group], lanes: list[str]) -> tuple[dict[str, tuple[float
     """Set each box's layer and x; return ({lane: (left, width)}, number of layers)."""
     for b in boxes:
         b.layer = max((boxes[p].layer + 1 for p in b.parents), default=0)
-    for i in reversed(range(len(boxes))):  # what nothing waits for comes as late as it may
+    for i in reversed(range(len(boxes))):  # what its own lane does not lead to comes just before it is needed
         children = [c for c in boxes if i in c.parents]
-        if children:
+        if children and all(boxes[p].arm != boxes[i].arm for p in boxes[i].parents):
             boxes[i].layer = max(boxes[i].layer, min(c.layer for c in children) - 1)
     layers = max(b.layer for b in boxes) + 1
     spans: dict[str, tuple[float, float]] = {}
