@@ -64,9 +64,10 @@ def explain(
     commits = sorted({findings.cost(plan.root, s).get("commit", "not made") for s in chain})
     console.print(f"commit    {', '.join(commits)}")
     total = findings.total_cost(plan.root, chain)
-    console.print(
-        f"cost      {total['sampled']:,} tokens sampled, {total['trained']:,} trained on, {total['oracle_calls']:,} oracle calls, {total['seconds']:.0f} s"
+    spent = (
+        f"{total['sampled']:,} tokens sampled, {total['trained']:,} trained on, {total['oracle_calls']:,} oracle calls"
     )
+    console.print(f"cost      {spent}, {total['seconds']:.0f} s")
     console.print(f"again     snakemake {measured.stage.manifest}", soft_wrap=True)
     console.print(f"look      elenchus show {measured.stage.folder}", soft_wrap=True)
 

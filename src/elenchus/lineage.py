@@ -17,7 +17,6 @@ from elenchus.graph import RESULTS, Stage, walk
 from elenchus.job import check_file, read_manifest
 from elenchus.plan import Plan, RecipePlan
 
-
 ALWAYS = ("family", "split", "source", "which")  # said even where they are the default
 
 
@@ -172,6 +171,7 @@ def own_differences(a: Node, b: Node) -> list[tuple[str, str]]:
 
 
 def kinds(nodes: tuple[Node, ...]) -> str:
+    """Return the kinds of some stages, in words."""
     return ", ".join(n.kind for n in nodes) or "none"
 
 

@@ -299,9 +299,8 @@ def a_tree(root: Path, row: dict, most: int = 120) -> RenderableType:
             grow(at.add(label), n["node"])
 
     top = children[-1][0]
-    drawn = Tree(
-        f"[bold]{escape(row['prompt'])}[/] = {escape(row['answer'])}  [dim]{top['visits']} visits, value {top['value']:.2f}, {len(nodes)} nodes[/]"
-    )
+    facts = f"{top['visits']} visits, value {top['value']:.2f}, {len(nodes)} nodes"
+    drawn = Tree(f"[bold]{escape(row['prompt'])}[/] = {escape(row['answer'])}  [dim]{facts}[/]")
     grow(drawn, top["node"])
     return Panel(drawn, title=heading("tree", row["problem_id"], path.parent), title_align="left")
 

@@ -32,16 +32,21 @@ def first(done, kind, table):
     return stage, pq.read_table(done.root / stage.folder / f"{table}.parquet").to_pylist()
 
 
-@pytest.mark.parametrize("command", ["list", "plan small --summary", "schema", "metrics small", "show results/by-recipe"])
+@pytest.mark.parametrize(
+    "command", ["list", "plan small --summary", "schema", "metrics small", "show results/by-recipe"]
+)
 def test_light_commands_load_nothing_heavy_and_answer_at_once(done, command):
     heavy = "('torch', 'transformers', 'mlflow', 'snakemake', 'matplotlib', 'datasets')"
-    code = f"import sys; from elenchus.cli import main\ntry: main({command.split()!r})\nfinally: print([m for m in {heavy} if m in sys.modules])"
+    code = f"import sys; from elenchus.cli import main\ntry: main({command.split()!r})\n"
+    code += f"finally: print([m for m in {heavy} if m in sys.modules])"
     subprocess.run([sys.executable, "-c", code], cwd=done.root, capture_output=True, check=False)  # fills the caches
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     said = subprocess.run([sys.executable, "-c", code], cwd=done.root, capture_output=True, text=True, check=False)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert said.stdout.splitlines()[-1] == "[]", said
-    assert after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime < 1.5  # processor: the machine may be busy
+    assert (
+        after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime < 1.5
+    )  # processor: the machine may be busy
 
 
 def test_list_says_what_is_done_and_what_it_cost(elenchus, done):
@@ -61,19 +66,26 @@ def test_a_plan_estimates_what_a_change_reaches_and_leaves_the_rest_done(copied,
     assert {r["kind"] for r in rows if r["done"]} == {"seed_model"}  # the only stages without problems upstream
     assert found["expected"]["trained"] == sum(r["trained"] for r in rows if not r["done"]) > 0
     order = [r["digest"] for r in rows]
-    parents = {s.digest: [p.digest for p in s.parents] for s in __import__("elenchus.plan").plan.load(copied.root).recipe("small").stages}
+    parents = {
+        s.digest: [p.digest for p in s.parents]
+        for s in __import__("elenchus.plan").plan.load(copied.root).recipe("small").stages
+    }
     assert all(order.index(p) < order.index(d) for d in order for p in parents[d])
     by_kind = {r["kind"]: r for r in rows}
     assert by_kind["sample"]["sampled"] > 0 and by_kind["evaluate"]["sampled"] == 0
 
 
 def test_metrics_are_those_of_the_tables(elenchus, done):
-    code, text = elenchus("metrics", "small", "--arm", "b_star", "--seed", 1, "--round", 2, "--metric", "pass@1", "--json")
+    code, text = elenchus(
+        "metrics", "small", "--arm", "b_star", "--seed", 1, "--round", 2, "--metric", "pass@1", "--json"
+    )
     (row,) = json.loads(text)
     stage = next(m.stage for m in done.recipe("small").measured if (m.arm, m.seed, m.round) == ("b_star", 1, 2))
     table = {r["metric"]: r for r in pq.read_table(done.root / stage.folder / "metrics.parquet").to_pylist()}
     assert code == 0 and row["value"] == table["pass@1"]["value"] and row["stage"] == stage.digest
-    pooled = json.loads(elenchus("metrics", "small", "--arm", "b_star", "--round", 2, "--metric", "pass@1", "--json")[1])
+    pooled = json.loads(
+        elenchus("metrics", "small", "--arm", "b_star", "--round", 2, "--metric", "pass@1", "--json")[1]
+    )
     assert pooled[0]["seeds"] == 2 and pooled[0]["low"] <= pooled[0]["value"] <= pooled[0]["high"]
 
 
@@ -111,7 +123,10 @@ def test_show_results_tables_and_what_is_absent(elenchus, done):
 def test_explain_leads_from_the_number_to_the_problems(elenchus, done):
     code, text = elenchus("explain", "small", "b-star", "pass@1", "--round", 1)
     measured = next(m for m in done.recipe("small").measured if (m.arm, m.seed, m.round) == ("b_star", 0, 1))
-    table = {r["metric"]: r["value"] for r in pq.read_table(done.root / measured.stage.folder / "metrics.parquet").to_pylist()}
+    table = {
+        r["metric"]: r["value"]
+        for r in pq.read_table(done.root / measured.stage.folder / "metrics.parquet").to_pylist()
+    }
     assert code == 0 and f"pass@1 = {table['pass@1']:.4f}" in text and f"snakemake {measured.stage.manifest}" in text
     chain = [measured.stage]
     while chain:
@@ -181,7 +196,9 @@ def test_compare_with_another_checkout_names_parameters_code_and_bytes(copied, e
     manifest["files"]["problems.parquet"]["sha256"] = "f" * 64
     theirs.write_text(json.dumps(manifest))
     child = next(s for s in done.recipe("small").stages if problems in s.parents)
-    found = lineage.differences(lineage.from_folder(done.root / child.folder), lineage.from_folder(copied.root / child.folder))
+    found = lineage.differences(
+        lineage.from_folder(done.root / child.folder), lineage.from_folder(copied.root / child.folder)
+    )
     assert [(d.a.kind, d.what[0][0]) for d in found] == [("problems", "bytes")]
 
 
@@ -218,5 +235,7 @@ def test_the_committed_schema_is_that_of_the_code(monkeypatch):
 
 def test_a_closed_pipe_ends_quietly(done):
     command = f"{sys.executable} -m elenchus metrics small | head -n 1"
-    said = subprocess.run(command, shell=True, cwd=done.root, capture_output=True, text=True, env=dict(os.environ), check=False)
+    said = subprocess.run(
+        command, shell=True, cwd=done.root, capture_output=True, text=True, env=dict(os.environ), check=False
+    )
     assert said.stdout.startswith("arm") and said.stderr == ""

@@ -43,7 +43,13 @@ def store(whole):
             query = "select key, step, value, timestamp from metrics where run_uuid = ? order by key, step, timestamp"
             metrics = db.execute(query, [run]).fetchall()
             assert tags["mlflow.runName"] not in found, "one run an arm and seed"
-            found[tags["mlflow.runName"]] = {"id": run, "status": status, "tags": tags, "params": params, "metrics": metrics}
+            found[tags["mlflow.runName"]] = {
+                "id": run,
+                "status": status,
+                "tags": tags,
+                "params": params,
+                "metrics": metrics,
+            }
     return found
 
 
@@ -51,10 +57,16 @@ def test_one_run_an_arm_and_seed_with_rounds_as_steps(again):
     recipe, found = again.recipe("small"), store(again)
     assert set(found) == {f"{arm}/seed{s}" for arm in ("critic", "b_star", "online_rft", "shared") for s in (0, 1)}
     run = found["b_star/seed1"]
-    rows = [m for m in findings.measurements(again, recipe) if (m["arm"], m["seed"], m["metric"]) == ("b_star", 1, "pass@1")]
+    rows = [
+        m for m in findings.measurements(again, recipe) if (m["arm"], m["seed"], m["metric"]) == ("b_star", 1, "pass@1")
+    ]
     logged = [(step, value) for key, step, value, _ in run["metrics"] if key == "policy/pass_at_1"]
     assert logged == [(m["round"], m["value"]) for m in rows] and len(rows) == 2 and run["status"] == "FINISHED"
-    assert run["params"]["small.rounds"] == "2" and run["params"]["problems.train"] == "20" and run["params"]["seed"] == "1"
+    assert (
+        run["params"]["small.rounds"] == "2"
+        and run["params"]["problems.train"] == "20"
+        and run["params"]["seed"] == "1"
+    )
     assert run["tags"]["stage.policy-round2"] in {s.digest for s in recipe.stages}
     assert run["tags"]["mlflow.source.git.commit"]
     assert any(key.startswith("train/policy-round1/loss") for key, *_ in run["metrics"])
@@ -100,6 +112,8 @@ def test_a_server_that_does_not_answer_is_one_plain_message_within_seconds(again
 
 
 def test_versions_of_tracked_data_are_tags(again):
-    (again.root / "dvc.lock").write_text("schema: '2.0'\nstages:\n  data:\n    cmd: x\n    outs:\n    - path: data/a\n      md5: abc.dir\n")
+    (again.root / "dvc.lock").write_text(
+        "schema: '2.0'\nstages:\n  data:\n    cmd: x\n    outs:\n    - path: data/a\n      md5: abc.dir\n"
+    )
     run = tracking.runs(again, again.recipe("small"))[0]
     assert run.tags["dvc.data/a"] == "abc.dir"

@@ -6,16 +6,24 @@ import os
 import re
 import shutil
 import subprocess
+from itertools import pairwise
 
 import pytest
 
 from elenchus import findings, plan, records, report, views
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --hide-scrollbars"
-).split()
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+]
 
 
 @pytest.fixture(scope="module")
@@ -35,11 +43,20 @@ def browse(page, folder, *, width=1280, script="", dark=False):
     probe = f"<script>addEventListener('load', () => {{ {script} }});</script>"
     path.write_text(page.replace("</body>", probe + "</body>"))
     frame = folder / "frame.html"
-    frame.write_text(f'<body style="margin:0"><iframe id="f" src="page.html" width="{width}" height="4000"></iframe></body>')
+    frame.write_text(
+        f'<body style="margin:0"><iframe id="f" src="page.html" width="{width}" height="4000"></iframe></body>'
+    )
     flags = [*FLAGS, f"--user-data-dir={folder / 'profile'}", "--enable-logging=stderr", "--virtual-time-budget=4000"]
     flags += ["--blink-settings=preferredColorScheme=0"] if dark else []
     target = frame if width < 500 else path
-    command = [CHROMIUM, *flags, f"--window-size={max(width, 500)},4000", "--allow-file-access-from-files", "--dump-dom", target.as_uri()]
+    command = [
+        CHROMIUM,
+        *flags,
+        f"--window-size={max(width, 500)},4000",
+        "--allow-file-access-from-files",
+        "--dump-dom",
+        target.as_uri(),
+    ]
     said = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     return said.stdout, [line for line in said.stderr.splitlines() if "CONSOLE" in line]
 
@@ -59,7 +76,14 @@ def test_the_page_shows_the_numbers_of_the_results(page, done):
     for m in findings.pooled(done, recipe):
         if m["metric"] == "first_error_f1":
             assert report.charts.number(m["value"]) in page
-    for part in ("Search tree", "A search tree", "Chosen settings", "What it cost", "Models are numbers.", "Where it starts"):
+    for part in (
+        "Search tree",
+        "A search tree",
+        "Chosen settings",
+        "What it cost",
+        "Models are numbers.",
+        "Where it starts",
+    ):
         assert part.lower() in page.lower()
     for stage in recipe.stages:
         assert stage.digest in page
@@ -122,7 +146,9 @@ def test_links_lead_to_results_and_stale_ones_go(copied):
     assert not os.path.lexists(old) and not (base / "gone").exists()
     links = [p for p in base.rglob("*") if p.is_symlink() and p.name != "report.html"]
     assert not any(os.path.isabs(os.readlink(p)) for p in links)
-    assert {p.resolve() for p in links} == {copied.root / n.stage.folder for n in recipe.named} | {copied.root / recipe.summary.folder}
+    assert {p.resolve() for p in links} == {copied.root / n.stage.folder for n in recipe.named} | {
+        copied.root / recipe.summary.folder
+    }
     policy = next(n for n in recipe.named if (n.name, n.arm, n.seed, n.round) == ("policy", "b_star", 1, 2))
     assert (base / "b_star/seed1/round2/policy").resolve() == copied.root / policy.stage.folder
     measured = next(m for m in recipe.measured if m.subject == "grpo" and m.stage.params["which"] == "critic")
@@ -136,7 +162,12 @@ def test_views_hold_every_measurement_and_the_same_bytes_twice(copied):
     views.write(copied, recipe)
 
     def everything():
-        return {p: p.read_bytes() for part in ("results/metrics", "data") for p in (copied.root / part).rglob("*") if p.is_file()}
+        return {
+            p: p.read_bytes()
+            for part in ("results/metrics", "data")
+            for p in (copied.root / part).rglob("*")
+            if p.is_file()
+        }
 
     once = everything()
     views.write(copied, recipe)
@@ -157,9 +188,18 @@ def test_published_sets_are_the_results_bytes_with_a_card(copied):
     folder = copied.root / "data" / "trees"
     stages = {p.seed: p.stage for p in recipe.published if p.name == "trees"}
     for seed, stage in stages.items():
-        assert (folder / f"nodes.seed{seed}.parquet").read_bytes() == (copied.root / stage.folder / "nodes.parquet").read_bytes()
+        assert (folder / f"nodes.seed{seed}.parquet").read_bytes() == (
+            copied.root / stage.folder / "nodes.parquet"
+        ).read_bytes()
     card = (folder / "README.md").read_text()
-    for part in ("license: apache-2.0", "Search trees.", stages[0].digest, "snakemake small", "`visits` | int", "Known flaws"):
+    for part in (
+        "license: apache-2.0",
+        "Search trees.",
+        stages[0].digest,
+        "snakemake small",
+        "`visits` | int",
+        "Known flaws",
+    ):
         assert part in card
 
 
@@ -203,7 +243,16 @@ def test_a_damaged_result_is_one_plain_message_and_no_record(copied, capfd):
     ],
 )
 def test_what_an_interval_says(value, low, high, wanted, outcome):
-    c = {"name": "a against b", "metric": "m", "value": value, "low": low, "high": high, "wanted": wanted, "items": 9, "seeds": 1}
+    c = {
+        "name": "a against b",
+        "metric": "m",
+        "value": value,
+        "low": low,
+        "high": high,
+        "wanted": wanted,
+        "items": 9,
+        "seeds": 1,
+    }
     c["outcome"] = findings.outcome(c)
     assert c["outcome"] == outcome
     assert ("zero" in findings.sentence(c)) == (outcome == "open" and value is not None)
@@ -213,5 +262,5 @@ def test_ticks_cover_the_range_with_round_numbers():
     for low, high in ((0, 1), (0.62, 0.79), (-3, 40), (0.0001, 0.0007), (1000, 250_000), (0.5, 0.5)):
         found = report.charts.ticks(low, high)
         assert found[0] <= low and found[-1] >= high and 2 <= len(found) <= 8
-        steps = {round(b - a, 9) for a, b in zip(found, found[1:])}
+        steps = {round(b - a, 9) for a, b in pairwise(found)}
         assert len(steps) == 1

@@ -188,9 +188,8 @@ def heat_map(rows: Sequence[float], columns: Sequence[float], cells: dict, *, ch
             at = f'x="{left + cell_w * j + 1}" y="{top + cell_h * i + 1}" width="{cell_w - 2}" height="{cell_h - 2}" rx="3"'
             ink = "on" if shade(value) > 0.5 else "off"
             out.append(f'<rect class="heat" {at} style="fill-opacity:{shade(value)}"/>')
-            out.append(
-                f'<text class="heat-{ink}" x="{left + cell_w * (j + 0.5)}" y="{top + cell_h * (i + 0.5) + 4}" text-anchor="middle">{number(value)}</text>'
-            )
+            middle = f'x="{left + cell_w * (j + 0.5)}" y="{top + cell_h * (i + 0.5) + 4}" text-anchor="middle"'
+            out.append(f'<text class="heat-{ink}" {middle}>{number(value)}</text>')
             if chosen == (r, c):
                 frame = f'<rect class="chosen" {at}/>'
     return "".join([*out, frame, "</svg>"])

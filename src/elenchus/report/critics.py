@@ -56,7 +56,10 @@ def tables(pooled: list[dict]) -> list[dict]:
     }
     split = list(COLUMNS).index(REFINEMENT)
     made = []
-    for title, metrics in (("Finding errors", list(COLUMNS)[:split]), ("Refinement under each critic", list(COLUMNS)[split:])):
+    for title, metrics in (
+        ("Finding errors", list(COLUMNS)[:split]),
+        ("Refinement under each critic", list(COLUMNS)[split:]),
+    ):
         own = [c for c in metrics if c in columns]
         shown = {k: v for k, v in subjects.items() if any(c in v for c in own)}
         if own:

@@ -55,7 +55,12 @@ def in_order(names: list[str]) -> tuple[list[str], list[str]]:
         first.setdefault(f"{head}@s" if "-" in k else head, []).append(name)
     if "pass" in first:
         first.pop("accuracy", None)  # the same number as pass@1
-    main = [n for head, own in first.items() if head != "parsed" for n in dict.fromkeys((own[0] if head == "pass" else own[-1], own[-1]))]
+    main = [
+        n
+        for head, own in first.items()
+        if head != "parsed"
+        for n in dict.fromkeys((own[0] if head == "pass" else own[-1], own[-1]))
+    ]
     return main, [n for n in names if n not in main]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 from elenchus import findings
 from elenchus.plan import Plan, RecipePlan
@@ -33,7 +34,7 @@ def heat(found: dict, title: str) -> str:
     temperatures, thresholds = sorted({t for t, _ in cells}), sorted({h for _, h in cells})
     chosen = found["temperature"], found["threshold"]
     kept = list(thresholds)
-    for h, following in zip(thresholds, thresholds[1:]):
+    for h, following in pairwise(thresholds):
         same = column(cells, temperatures, h) == column(cells, temperatures, following)
         if len(kept) > MOST_COLUMNS and h != chosen[1] and same:
             kept.remove(h)

@@ -72,9 +72,8 @@ def draw(nodes: list[dict], prompt: str) -> tuple[str, str]:
         if n["parent"] >= 0:
             (x1, y1), (x2, y2) = at[n["parent"]], at[n["node"]]
             thick = 0.8 + 4 * (n["visits"] / most) ** 0.5
-            out.append(
-                f'<path class="branch" style="stroke-width:{thick:.1f}" d="M{x1},{y1:.1f} C{x1 + 60},{y1:.1f} {x1 + 30},{y2:.1f} {x2},{y2:.1f}"/>'
-            )
+            curve = f"M{x1},{y1:.1f} C{x1 + 60},{y1:.1f} {x1 + 30},{y2:.1f} {x2},{y2:.1f}"
+            out.append(f'<path class="branch" style="stroke-width:{thick:.1f}" d="{curve}"/>')
     for n in shown:
         out.append(node_svg(n, *at[n["node"]], most))
     out.append("</svg>")
@@ -97,9 +96,11 @@ def node_svg(n: dict, x: float, y: float, most: int) -> str:
     tip = escape(f"{step}: {n['visits']} visits, value {number(n['value'], 2)}, prior {number(n['prior'], 2)}{model}")
     shown = step if len(step) <= 18 else step[:17] + "…"
     facts = f"{n['visits']} · {number(n['value'], 2)}"
+    disc = f'cx="{x}" cy="{y:.1f}" r="{radius:.1f}"'
+    fill = f"color-mix(in oklab, var(--good) {100 * share:.0f}%, var(--bad))"
     return (
-        f'<g class="node{css}" data-tip="{tip}"><circle class="under" cx="{x}" cy="{y:.1f}" r="{radius:.1f}"/>'
-        f'<circle class="value" cx="{x}" cy="{y:.1f}" r="{radius:.1f}" style="fill:color-mix(in oklab, var(--good) {100 * share:.0f}%, var(--bad))"/>'
+        f'<g class="node{css}" data-tip="{tip}"><circle class="under" {disc}/>'
+        f'<circle class="value" {disc} style="fill:{fill}"/>'
         f'<text x="{x + radius + 5:.1f}" y="{y - 0.5:.1f}">{escape(shown)} <tspan class="mark">{mark}</tspan></text>'
         f'<text class="facts" x="{x + radius + 5:.1f}" y="{y + 9.5:.1f}">{facts}</text></g>'
     )
