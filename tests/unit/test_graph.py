@@ -44,7 +44,9 @@ def test_parameters_seed_and_inputs_are_in_the_digest(other):
 def test_code_is_in_the_digest_but_not_in_the_random_streams(monkeypatch):
     before = sample()
     graph.kind_code.cache_clear()
-    monkeypatch.setattr(graph, "code_digest", lambda module, roots=("*",): "changed" if module.endswith("sample") else "same")
+    monkeypatch.setattr(
+        graph, "code_digest", lambda module, roots=("*",): "changed" if module.endswith("sample") else "same"
+    )
     after = sample()
     graph.kind_code.cache_clear()
     assert before.digest != after.digest and before.identity == after.identity and before.rng_seed == after.rng_seed
@@ -56,7 +58,9 @@ def test_the_family_s_code_is_in_every_stage_that_its_problems_reach():
 
 
 def test_an_unseeded_kind_is_shared_between_seeds():
-    assert make("problems", {"options": OPTIONS}, seed=0).digest == make("problems", {"options": OPTIONS}, seed=7).digest
+    assert (
+        make("problems", {"options": OPTIONS}, seed=0).digest == make("problems", {"options": OPTIONS}, seed=7).digest
+    )
 
 
 @pytest.mark.parametrize(
@@ -68,7 +72,10 @@ def test_an_unseeded_kind_is_shared_between_seeds():
         (lambda: sample(n=0), ["n:", "greater than or equal to 1", "found 0"]),
         (lambda: make("sample", {}, seed=0, actor=model()), ["lacks its input problems"]),
         (lambda: make("sample", {}, seed=0, actor=problems(), problems=problems()), ["input 'actor' needs 'model'"]),
-        (lambda: make("sample", {}, seed=0, acter=model(), problems=problems()), ["no input 'acter'", "did you mean 'actor'?"]),
+        (
+            lambda: make("sample", {}, seed=0, acter=model(), problems=problems()),
+            ["no input 'acter'", "did you mean 'actor'?"],
+        ),
         (lambda: make("sft", {}, seed=0, model=model(), examples=problems()), ["input 'examples' takes a list"]),
     ],
 )
@@ -90,12 +97,18 @@ def test_a_thousand_rounds_need_no_deep_recursion():
     stage, asked = model(), problems()
     for _ in range(1000):
         pool = make("sample", {}, seed=0, actor=stage, problems=asked)
-        stage = make("sft", {}, seed=0, model=stage, examples=[make("select", {}, seed=0, solutions=pool, problems=asked)])
+        stage = make(
+            "sft", {}, seed=0, model=stage, examples=[make("select", {}, seed=0, solutions=pool, problems=asked)]
+        )
     assert len(list(walk([stage]))) == 3002
 
 
 plain = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=10,
 )

@@ -58,7 +58,11 @@ def test_a_damaged_input_is_named_with_the_line_that_mends_it(results, damage):
     folders = [run_stage.run(s.spec(), results) for s in splits]
     path = folders[0] / "problems.parquet"
     data = path.read_bytes()
-    {"truncate": lambda: path.write_bytes(data[:50]), "change": lambda: path.write_bytes(b"X" + data[1:]), "remove": path.unlink}[damage]()
+    {
+        "truncate": lambda: path.write_bytes(data[:50]),
+        "change": lambda: path.write_bytes(b"X" + data[1:]),
+        "remove": path.unlink,
+    }[damage]()
     proof = make("disjoint", {}, seed=0, problems=splits)
     with pytest.raises(CorruptResult, match=f"rm -r {folders[0]}"):
         run_stage.run(proof.spec(), results)
@@ -104,7 +108,9 @@ def test_a_full_disk_is_said_and_leaves_nothing_half_written(results, monkeypatc
     with pytest.raises(UserError, match="no space left"):
         run_stage.run(stage.spec(), results)
     assert not (results / "problems" / stage.digest).exists()
-    assert (results / ".work/problems" / stage.digest / "checkpoints/checkpoint").exists(), "checkpoints outlive a failure"
+    assert (results / ".work/problems" / stage.digest / "checkpoints/checkpoint").exists(), (
+        "checkpoints outlive a failure"
+    )
     mend()
     assert (run_stage.run(stage.spec(), results) / "stage.json").exists()
 

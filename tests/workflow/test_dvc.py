@@ -49,6 +49,8 @@ def test_an_experiment_changes_one_value_and_keeps_the_rest(repository):
     models = {p.name for p in (repository / "results/seed_model").iterdir()}
     done = run(repository, "dvc", "exp", "run", "-S", "elenchus.rounds.steps=4")
     assert done.returncode == 0, done.stdout[-4000:]
-    assert {p.name for p in (repository / "results/seed_model").iterdir()} == models, "nothing before the rounds ran again"
+    assert {p.name for p in (repository / "results/seed_model").iterdir()} == models, (
+        "nothing before the rounds ran again"
+    )
     shown = run(repository, "dvc", "exp", "show", "--csv").stdout
     assert "elenchus.rounds.steps" in shown and "pass@1" in shown
