@@ -1,6 +1,6 @@
 """Tokens per second of tree search over those of flat sampling, both in this run, at the same sequences in flight.
 
-    python benchmarks/search.py [--problems 200] [--repeats 3] [--batch 256] [--threads 1]
+    python benchmarks/search.py [--problems 400] [--repeats 3] [--batch 256] [--threads 1]
 
 The policy is a model of the seed model's shape that has learned the form of solutions here, in about a minute (steps
 and marks; its arithmetic is poor, which does not matter for speed). Tokens are those that the policy has sampled.
@@ -68,7 +68,7 @@ def grow(parts, problems, batch, settings: Search, prefix_tokens: int) -> tuple[
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--problems", type=int, default=200)
+    parser.add_argument("--problems", type=int, default=400)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--threads", type=int, default=1)
@@ -80,7 +80,7 @@ def main() -> None:
     alone = Search(value="outcome", simulations=12, breadth=3, c=1.0, temperature=1.0)
     rollouts = Search(value="rollouts", simulations=8, breadth=3, c=1.0, temperature=1.0)
     runs = {
-        "flat": lambda: flat(parts, problems, options.batch, 8),
+        "flat": lambda: flat(parts, problems, options.batch, 4),
         "search": lambda: grow(parts, problems, options.batch, alone, PREFIX_TOKENS),
         "search_without_kept_prefixes": lambda: grow(parts, problems, options.batch, alone, 0),
         "search_with_rollouts": lambda: grow(parts, problems, options.batch, rollouts, PREFIX_TOKENS),

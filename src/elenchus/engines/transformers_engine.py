@@ -79,7 +79,9 @@ class TransformersEngine:
                     batch.compact()
                 drawn.update(batch.step())
         keys = [(i, j) for i in range(len(prompts)) for j in range(n)]
-        texts = self.tokenizer.batch_decode([list(drawn[key][0]) for key in keys], skip_special_tokens=False)
+        # straight to the Rust tokenizer: transformers' own way there looks at every token in Python
+        backend = self.tokenizer.backend_tokenizer
+        texts = backend.decode_batch([list(drawn[key][0]) for key in keys], skip_special_tokens=False)
         flat = iter(Completion(tokens, text, *rest) for text, (tokens, *rest) in zip(texts, map(drawn.get, keys)))
         return [[next(flat) for _ in range(n)] for _ in prompts]
 
@@ -132,6 +134,7 @@ class TransformersEngine:
     def cache(self, rows: int, columns: int) -> SlotCache:
         """Return a cache of at least this size: the last call's where that suffices, since fresh memory is slow."""
         if self.slots is None or self.slots.size < rows or self.slots.columns < columns:
+            columns = -(-columns // 64) * 64  # whole 64s, so that slowly growing prompts seldom need a new one
             size = (max(rows, self.slots.size), max(columns, self.slots.columns)) if self.slots else (rows, columns)
             self.slots = None  # its memory goes before the new one's comes
             self.slots = SlotCache(self.config, *size, self.model.dtype, self.model.device)

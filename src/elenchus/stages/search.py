@@ -23,7 +23,7 @@ class Params(Search):
 
     batch_size: int = Field(256, ge=1, description="sequences in flight; bounds memory")
     prefix_tokens: int = Field(
-        65_536, ge=0, description="tokens of partial solutions kept as keys and values (a fifth of their reading saved)"
+        65_536, ge=0, description="tokens of partial solutions kept as keys and values between rounds; 0: read anew"
     )
 
 
@@ -49,19 +49,20 @@ def run(job: Job) -> None:
     engine = TransformersEngine(job.inputs["actor"].dir("model"), p.batch_size, p.prefix_tokens)
     evaluate, scorer = _evaluator(job, engine)
     searcher = Searcher(engine, engine.tokenizer, p, evaluate)
-    nodes, rows = [], []
+    nodes, found = [], []
     # Twice as many sequences as are in flight, so that a round's end leaves few rows empty.
-    size = max(1, 2 * p.batch_size // (p.breadth * p.leaves_per_round))
+    rows = p.leaves_per_round * min(p.breadth, p.rollouts if p.value == "rollouts" else p.breadth)
+    size = max(1, 2 * p.batch_size // rows)
     for start in range(0, len(asked), size):
         trees = searcher.run(asked[start : start + size], job.derive("search"))
         nodes += [row for tree in trees for row in tree.rows()]
-        rows += [row for tree in trees for row in leaves(tree, p.temperature, job.seed)]
+        found += [row for tree in trees for row in leaves(tree, p.temperature, job.seed)]
         job.progress(min(start + size, len(asked)), len(asked), "problems searched")
     job.cost.sampled += engine.sampled_tokens
     job.cost.prompt += engine.prompt_tokens + (scorer.tokens if scorer else 0)
     job.cost.oracle_calls += searcher.oracle_calls
     job.write("nodes", nodes)
-    job.write("solutions", rows)
+    job.write("solutions", found)
 
 
 def leaves(tree, temperature: float, seed: int) -> list[dict]:
