@@ -29,6 +29,11 @@ def main(what: str, recipe: str, output: Path, overrides: dict) -> int:
 def make(what: str, whole: plan.Plan, recipe: str, output: Path) -> None:
     """Make one record; UserError where a result is missing or damaged or cannot be written."""
     chosen = whole.recipe(recipe)
+    if chosen.record(what).name != output.name:
+        raise UserError(
+            "parameters or code have changed since this run was planned. Run snakemake again: "
+            "only what the change reaches is made anew"
+        )
     aside = output.with_name(f".{output.name}.{os.getpid()}")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)

@@ -219,6 +219,13 @@ def test_a_record_is_made_in_place_and_those_of_other_plans_go(copied, capfd):
     assert (copied.root / "results/by-recipe/small/report.html").resolve() == copied.root / path
 
 
+def test_a_record_of_another_plan_is_refused_since_the_plan_changed_under_the_run(copied, capfd):
+    path = copied.recipe("small").record("report")
+    assert records.main("report", "small", copied.root / path, {"small": {"rounds": 1}}) == 1
+    said = capfd.readouterr().err
+    assert "Run snakemake again" in said and "Traceback" not in said and not (copied.root / path).exists()
+
+
 def test_a_damaged_result_is_one_plain_message_and_no_record(copied, capfd):
     stage = next(s for s in copied.recipe("small").stages if s.kind == "evaluate")
     (copied.root / stage.folder / "metrics.parquet").write_bytes(b"PAR1")
