@@ -24,6 +24,7 @@ from pathlib import Path
 
 from elenchus import graph, stages
 from elenchus.errors import UserError
+from elenchus.graph import kind_code
 from elenchus.job import Job, Result, cost_dict, file_entries, read_manifest
 
 MANIFEST_VERSION = 1
@@ -40,6 +41,7 @@ def run(spec: dict, results: Path = Path("results")) -> Path:
         if (folder / "stage.json").exists():
             read_manifest(folder)
             return folder
+        same_code(spec)
         clear_leftovers(folder, aside / "out")
         (aside / "out").mkdir(parents=True)
         (aside / "checkpoints").mkdir(exist_ok=True)
@@ -60,6 +62,15 @@ def run(spec: dict, results: Path = Path("results")) -> Path:
         shutil.rmtree(aside / "checkpoints", ignore_errors=True)
     shutil.rmtree(aside, ignore_errors=True)
     return folder
+
+
+def same_code(spec: dict) -> None:
+    """Raise UserError where the code is no longer the one that named the stage: its result would bear a wrong name."""
+    if kind_code(spec["kind"], tuple(spec["families"])) != spec["code"]:
+        raise UserError(
+            f"the code that a {spec['kind']!r} stage runs has changed since this workflow was planned. Run snakemake again:\n"
+            "what the change does not reach is kept"
+        )
 
 
 def open_inputs(given: str | list[str], results: Path) -> Result | list[Result]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from elenchus.config import Section, knobs
@@ -30,6 +32,7 @@ class Critics(Section):
     pairs: knobs("pairs") = Field(
         default_factory=knobs("pairs"), description="preference pairs and their revision filter"
     )
+    revision: knobs("refine") = Field(default_factory=knobs("refine"), description="refinements under each critic")
     dpo: knobs("dpo") = Field(default_factory=knobs("dpo"), description="DPO on the pairs")
     stage_one: knobs("grpo") = Field(default_factory=knobs("grpo"), description="GRPO, reward: the verdict")
     stage_two: knobs("grpo") = Field(
@@ -39,6 +42,11 @@ class Critics(Section):
 
 class Rounds(Section):
     """Self-training rounds of the policy."""
+
+    process_reward: Literal["critic", "process_head"] = Field(
+        "critic",
+        description="whose step scores the reward adds to the answer: the trained critic's, the process head's",
+    )
 
     rounds: int = Field(3, ge=1, description="rounds (B-STaR: 9)")
     samples: int = Field(16, ge=1, description="solutions per training problem and round (B-STaR: 64)")
@@ -74,22 +82,30 @@ def elenchus(lab, p):
 
     Departures
     1. Teachers are exact checkers with dials (miss rate, false alarms, blind spots) in place of GPT-4 and its like.
-    2. The process head learns from the nodes of search trees; B-STaR's PRM learns from eight roll-outs per step.
+    2. B-STaR's process reward is the trained critic's probability that a step is good, the least over the steps. The
+       process head (`process_reward: process_head`) learns from nodes of search trees, B-STaR's from eight roll-outs.
     3. DPO takes the place of MultiCritique's PPO with a reward model.
     4. GRPO takes the place of Critique-RL's RLOO; both centre the rewards of a group of critiques of one solution.
-    5. B-STaR's balance score counts different right solutions; a chain has one, so all right samples count here.
+    5. B-STaR's balance score counts different right solutions; a chain has one, so all right samples count here,
+       and equal solutions are not dropped from the selection: what is different would be what is wrong.
     6. Problems are modular chains and the model has 0.6 M parameters: sizes, rounds and steps are scaled to minutes.
     """
     train, validation, test = lab.problems("train"), lab.problems("validation"), lab.problems("test")
     lab.disjoint(train, validation, test)
     policy = lab.seed_model()
+    head = process_head(lab, p.search, policy)
+    critic = critics(lab, p.critics, policy, train, validation, test)
+
     test_solutions = lab.sample(policy, test, n=p.test_samples, name="test-solutions")
     lab.measure(lab.evaluate("policy", test, solutions=test_solutions))
+    judges = {"best-of-n by process head": {"process_head": head}, "best-of-n by critic": {"critic": critic}}
+    for subject, judge in judges.items():
+        scores = lab.score(test_solutions, test, **judge, name=f"scores-{subject.split()[-1]}")
+        lab.measure(lab.evaluate("policy", test, solutions=test_solutions, scores=scores), subject=subject)
 
-    head = process_head(lab, p.search, policy)
-    critics(lab, p.critics, policy, train, validation, test)
+    judge = {"critic": critic} if p.rounds.process_reward == "critic" else {"process_head": head}
     for arm in lab.arms("b_star", "online_rft"):
-        self_training(lab, p.rounds, arm, policy, head, train, test, p.test_samples)
+        self_training(lab, p.rounds, arm, policy, judge, train, test, p.test_samples)
 
     seed = {"arm": "shared", "round": 0, "subject": "policy"}
     for arm in ("b_star", "online_rft"):
@@ -114,7 +130,7 @@ def process_head(lab, p, policy):
 
 
 def critics(lab, p, policy, train, validation, test):
-    """Four teachers, one merged critique; warm-up, DPO, two-stage GRPO; every critic measured on the same solutions."""
+    """Return the trained critic: four teachers, one merged critique; warm-up, DPO, two-stage GRPO; all measured alike."""
     drafts = lab.sample(policy, train, n=p.drafts, name="drafts")
     taught = [lab.oracle_critique(name, drafts, train, **dials) for name, dials in p.teachers.items()]
     merged = lab.aggregate(taught, drafts, train, **p.aggregate)
@@ -138,7 +154,7 @@ def critics(lab, p, policy, train, validation, test):
         subjects = {"seed": policy, "warm-up": warm, "dpo": dpo, "grpo-stage-one": one, "grpo-stage-two": two}
         for subject, critic in subjects.items():
             said = lab.critique(critic, held_out, test, label=subject, temperature=0.0)
-            revised = lab.refine(policy, said, held_out, test, name=f"refinements-{subject}", temperature=0.0)
+            revised = lab.refine(policy, said, held_out, test, name=f"refinements-{subject}", **p.revision)
             lab.measure(lab.evaluate("critic", test, solutions=held_out, critiques=said), subject=subject)
             lab.measure(
                 lab.evaluate("correction", test, solutions=held_out, critiques=said, refinements=revised),
@@ -162,9 +178,10 @@ def critics(lab, p, policy, train, validation, test):
         better={**warm_up, "subject": "grpo-stage-two"},
         than=warm_up,
     )
+    return two
 
 
-def self_training(lab, p, arm, policy, head, train, test, test_samples):
+def self_training(lab, p, arm, policy, judge, train, test, test_samples):
     """Rounds of sampling, selection and SFT, optimizer and schedule carried on; b_star re-balances its setting first."""
     dev = lab.problems("train", p.dev)
     previous = None
@@ -172,10 +189,10 @@ def self_training(lab, p, arm, policy, head, train, test, test_samples):
         setting = None
         if arm == "b_star":
             pool = lab.sample(policy, dev, n=p.dev_samples, temperature=p.balance["temperatures"], name="balance-pool")
-            scores = lab.score(pool, dev, process_head=head, name="balance-scores")
+            scores = lab.score(pool, dev, **judge, name="balance-scores")
             setting = lab.balance(pool, scores, samples=p.samples, **p.balance)
         solutions = lab.sample(policy, train, n=p.samples, setting=setting, temperature=p.temperature, name="pool")
-        scores = lab.score(solutions, train, process_head=head)
+        scores = lab.score(solutions, train, **judge)
         chosen = lab.select(solutions, train, scores=scores, setting=setting, threshold=p.threshold, **p.selection)
         schedule = {"steps": p.steps, "total_steps": p.rounds * p.steps, "start_step": (r - 1) * p.steps}
         previous = policy = lab.sft(policy, [chosen], previous=previous, name="policy", **schedule, **p.sft)

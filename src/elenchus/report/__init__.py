@@ -159,12 +159,15 @@ def seed_model(plan: Plan, recipe: RecipePlan) -> dict | None:
     if stage is None:
         return None
     card = json.loads(findings.result(plan.root, stage).file("card.json").read_text())
-    steps = ", ".join(f"{n} of {phase}" for phase, n in card["steps"].items())
-    about = (
-        f"{charts.number(card['parameters'])} parameters, trained here from scratch on {charts.number(card['tokens_trained'])} "
-        f"tokens ({steps}); it stopped by {card['stopped']}. Measured on {card['problems']['skills']} problems of its own:"
-    )
-    return {"about": about, "skills": [(SKILLS[k], f"{card['skills'][k]:.2f}") for k in SKILLS if k in card["skills"]]}
+    about = [f"{charts.number(card['parameters'])} parameters"] if "parameters" in card else []
+    if "tokens_trained" in card:
+        about.append(f"trained here from scratch on {charts.number(card['tokens_trained'])} tokens")
+    if "steps" in card:
+        about.append("steps: " + ", ".join(f"{n} of {phase}" for phase, n in card["steps"].items()))
+    if "kept_step" in card:
+        about.append(f"the weights of step {card['kept_step']} kept, whose skills were nearest to those wanted")
+    measured = [(SKILLS[k], f"{card['skills'][k]:.2f}") for k in SKILLS if k in card.get("skills", {})]
+    return {"about": "; ".join(about), "skills": measured}
 
 
 def tree(plan: Plan, recipe: RecipePlan) -> dict | None:

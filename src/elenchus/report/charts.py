@@ -85,7 +85,8 @@ def line_chart(
         return ""
     low, high = min(ys), max(ys)
     pad = (high - low) * 0.08 or abs(high) * 0.2 or 0.05
-    low, high = low - pad, high + pad
+    least, most = (0 if low >= 0 else -math.inf), (1 if 0 <= low and high <= 1 else math.inf)
+    low, high = max(low - pad, least), min(high + pad, most)  # no room where no value of such a quantity can lie
     if bounds:
         low, high = max(low, bounds[0]), min(high, bounds[1])
     y_ticks = ticks(low, high)

@@ -14,8 +14,13 @@ SAME = 0.10  # budgets that differ by more are said to differ
 
 
 def by_arm(plan: Plan, recipe: RecipePlan) -> list[dict]:
-    """Return one row an arm, a mean over seeds: everything that its measurements need, the measurements' own cost apart."""
+    """Return one row an arm, a mean over seeds: everything that its measurements need.
+
+    budget: tokens sampled and trained on, and oracle calls, of the stages that no other arm needs.
+    """
     rows = []
+    names = findings.arms(recipe)
+    needs = {(a, seed): findings.arm_stages(recipe, a, seed) for a in names for seed in findings.seeds(recipe)}
     for arm in findings.arms(recipe):
         totals = []
         for seed in findings.seeds(recipe):

@@ -24,6 +24,7 @@ class Params(OverData):
     loss_type: Literal["sigmoid", "hinge", "ipo", "robust", "apo_zero", "apo_down", "sigmoid_norm"] = Field(
         "sigmoid", description="TRL's name of the loss; sigmoid is DPO's own"
     )
+    sft_weight: float = Field(0.0, ge=0, description="weight of the chosen replies' own likelihood (RPO: 1)")
     use_filtered: bool = Field(True, description="only pairs that passed the revision filter (column `kept`)")
     max_pairs: int = Field(0, ge=0, description="pairs at most, drawn at random; 0: all")
     max_length: int = Field(0, ge=0, description="longer pairs are left out, in tokens; 0: the model's context")
@@ -51,6 +52,7 @@ def run(job: Job) -> None:
         job.params,
         beta=job.params.beta,
         loss_type=job.params.loss_type,
+        sft_weight=job.params.sft_weight,
         max_length=job.params.max_length,
         work=job.work,
         seed=job.derive("train"),

@@ -20,6 +20,7 @@ def train(
     *,
     beta: float,
     loss_type: str,
+    sft_weight: float = 0.0,
     max_length: int = 0,
     work: Path,
     seed: int,
@@ -28,6 +29,8 @@ def train(
 ) -> Run:
     """Train `model` in place on rows of a `pairs` table and return the run (DPO 2305.18290, equation 7).
 
+    `sft_weight` adds that share of the chosen replies' negative log-likelihood (RPO 2404.19733, equation 1): where chosen
+    and rejected share most of their words, the preference alone drives the likelihood of both down.
     The reference is the model as it was loaded from its folder. Tokens of both replies count as trained, the
     reference's passes do not.
     """
@@ -41,7 +44,9 @@ def train(
 
     def build(first: int, arguments: dict, common: dict) -> DPOTrainer:
         texts = [{k: rows[i][k] for k in ("prompt", "chosen", "rejected")} for i in places[first * settings.batch :]]
-        config = DPOConfig(**arguments, beta=beta, loss_type=[loss_type], max_length=None)
+        losses = {loss_type: 1.0, "sft": sft_weight} if sft_weight else {loss_type: 1.0}
+        weighted = {"loss_type": list(losses), "loss_weights": list(losses.values())}
+        config = DPOConfig(**arguments, **weighted, beta=beta, max_length=None)
         data = Dataset.from_list(texts)
         return DPOTrainer(model=model, args=config, train_dataset=data, processing_class=tokenizer, **common)
 
