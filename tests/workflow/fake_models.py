@@ -132,7 +132,7 @@ def history(job: Job, steps: int = 40) -> None:
 def seed_model(job: Job) -> None:
     model(job, 0.1, 0.5)
     history(job)
-    made = {"parameters": 10, "tokens_trained": 40_000, "steps": {"drill": 10, "solve": 30}, "stopped": "most steps"}
+    made = {"parameters": 10, "tokens_trained": 40_000, "steps": {"drill": 10, "solve": 30}, "kept_step": 40}
     job.write_json("card", {**made, "skills": {"pass@1": 0.5, "f1": 0.6, "n_wrong": 8}, "problems": {"skills": 16}})
 
 

@@ -236,6 +236,24 @@ def test_a_damaged_result_is_one_plain_message_and_no_record(copied, capfd):
     assert not [p for p in path.parent.iterdir() if p.name.startswith(".")]
 
 
+def test_budgets_count_what_a_method_takes_and_not_what_arms_share(done):
+    recipe = done.recipe("small")
+    rows = {r["arm"]: r for r in report.costs.by_arm(done, recipe)}
+    pools = {
+        "b_star": {"balance-pool", "pool", "policy", "scores", "balance-scores"},
+        "online_rft": {"pool", "policy", "scores"},
+    }
+    for arm, names in pools.items():
+        spent = 0
+        for n in recipe.named:
+            if n.arm == arm and n.name in names:
+                c = findings.cost(done.root, n.stage)
+                spent += c["sampled"] + c["trained"] + c["oracle_calls"]
+        assert rows[arm]["budget"] == spent / 2  # a mean over two seeds
+    note = report.costs.note(list(rows.values()), ["b_star", "online_rft"])
+    assert ("b_star spent" in note) == (rows["b_star"]["budget"] > 1.1 * rows["online_rft"]["budget"])
+
+
 @pytest.mark.parametrize(
     ("value", "low", "high", "wanted", "outcome"),
     [

@@ -85,14 +85,13 @@ def line_chart(
         return ""
     low, high = min(ys), max(ys)
     pad = (high - low) * 0.08 or abs(high) * 0.2 or 0.05
-    least, most = (0 if low >= 0 else -math.inf), (1 if 0 <= low and high <= 1 else math.inf)
+    least, most = (0 if low >= 0 else -math.inf), (1 if low >= 0 and high <= 1 else math.inf)
     low, high = max(low - pad, least), min(high + pad, most)  # no room where no value of such a quantity can lie
     if bounds:
         low, high = max(low, bounds[0]), min(high, bounds[1])
     y_ticks = ticks(low, high)
     x_ticks = sorted(set(xs)) if whole_x and len(set(xs)) <= 8 else ticks(min(xs), max(xs), 5)
-    if whole_x:
-        x_ticks = [t for t in x_ticks if float(t).is_integer()]
+    x_ticks = [t for t in x_ticks if t >= min(xs) and not (whole_x and not float(t).is_integer())]
     left, right, top, bottom = 42, 12, 26 if title else 10, 34 if x_label else 22
     x_high = max(max(xs), x_ticks[-1] if x_ticks else 0) if max(xs) > min(xs) else min(xs) + 1
     x = scale(min(xs), x_high, left + 6, width - right)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from elenchus import findings
+from elenchus import findings, stages
+from elenchus.graph import Stage, walk
 from elenchus.plan import Plan, RecipePlan
 from elenchus.report import charts
 from elenchus.report.charts import Series
@@ -14,30 +15,37 @@ SAME = 0.10  # budgets that differ by more are said to differ
 
 
 def by_arm(plan: Plan, recipe: RecipePlan) -> list[dict]:
-    """Return one row an arm, a mean over seeds: everything that its measurements need.
+    """Return one row an arm, a mean over seeds: everything that its measurements need, and its budget.
 
-    budget: tokens sampled and trained on, and oracle calls, of the stages that no other arm needs.
+    budget: tokens sampled and trained on, and oracle calls, that the method itself takes (`own`).
     """
+    names, seeds = findings.arms(recipe), findings.seeds(recipe)
+    needs = {(arm, seed): findings.arm_stages(recipe, arm, seed) for arm in names for seed in seeds}
     rows = []
-    names = findings.arms(recipe)
-    needs = {(a, seed): findings.arm_stages(recipe, a, seed) for a in names for seed in findings.seeds(recipe)}
-    for arm in findings.arms(recipe):
-        totals = []
-        for seed in findings.seeds(recipe):
-            needed = findings.arm_stages(recipe, arm, seed)
-            if needed:
-                totals.append(findings.total_cost(plan.root, needed))
-        n = len(totals) or 1
-        row = {k: sum(t[k] for t in totals) / n for k in findings.SPENT}
-        rows.append(
-            {
-                "arm": arm,
-                **row,
-                "peak_memory_mb": max(t["peak_memory_mb"] for t in totals),
-                "budget": sum(row[k] for k in BUDGET),
-            }
-        )
+    for arm in names:
+        totals = [findings.total_cost(plan.root, needs[arm, s]) for s in seeds if needs[arm, s]]
+        row = {k: sum(t[k] for t in totals) / len(totals) for k in findings.SPENT}
+        budgets = []
+        for seed in seeds:
+            others = {s.digest for a in names for s in needs[a, seed] if a != arm}
+            spent = findings.total_cost(plan.root, own(needs[arm, seed], others))
+            budgets.append(sum(spent[k] for k in BUDGET))
+        peak = max(t["peak_memory_mb"] for t in totals)
+        rows.append({"arm": arm, **row, "peak_memory_mb": peak, "budget": sum(budgets) / len(totals)})
     return rows
+
+
+def own(needed: list[Stage], others: set[str]) -> list[Stage]:
+    """Return the stages that only this arm needs, without those that serve its measurement alone.
+
+    What serves its measurement alone leads to no training of its own; an arm that trains nothing spends where it is measured.
+    """
+    alone = [s for s in needed if s.digest not in others]
+    trained = [s for s in alone if "model" in stages.load(s.kind).OUTPUTS]
+    if not trained:
+        return alone
+    method = {s.digest for s in walk(trained)}
+    return [s for s in alone if s.digest in method]
 
 
 def by_kind(plan: Plan, recipe: RecipePlan) -> list[dict]:
@@ -58,10 +66,12 @@ def note(rows: list[dict], arms: list[str]) -> str:
     if budgets[least] <= 0:
         return ""
     gap = budgets[most] / budgets[least] - 1
+    what = "tokens sampled and trained on, and oracle calls, beyond the stages that arms share"
     if gap <= SAME:
-        return f"Budgets (tokens sampled and trained on, and oracle calls) agree within {100 * gap:.0f} %: the arms compare at equal cost."
+        within = f"{100 * gap:.0f} %" if gap >= 0.01 else "1 %"
+        return f"Budgets ({what}) agree within {within}: the arms compare at equal cost."
     return (
-        f"Budgets differ: {most} spent {100 * gap:.0f} % more (tokens sampled and trained on, and oracle calls) than {least}. "
+        f"Budgets differ: {most} spent {100 * gap:.0f} % more than {least} ({what}). "
         "Part of a difference between them may be bought rather than earned."
     )
 
@@ -74,6 +84,7 @@ def self_consistency(pooled: list[dict]) -> str:
     """
     table = {(m["arm"], m["round"], m["subject"], m["metric"]): m for m in pooled if m["value"] is not None}
     policies = sorted({(a, r, s) for a, r, s, metric in table if metric.startswith("majority@")})
+    policies = [p for p in policies if p[2] == "policy"] or policies
     last = {(a, s): max(r for x, r, y in policies if (x, y) == (a, s)) for a, _, s in policies}
     lines = []
     for arm, r, subject in policies:
