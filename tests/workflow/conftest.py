@@ -32,6 +32,7 @@ elenchus:
     stage_one: {steps: 4, batch: 8, save_steps: 2, terms: {verdict: 1.0, first_error: 1.0}}
     stage_two: {steps: 2, batch: 8, terms: {refinement: 1.0, verdict: 0.2}, beta: 0.01}
   rounds:
+    process_reward: critic
     rounds: 2
     samples: 4
     steps: 3

@@ -143,7 +143,7 @@ def critics(lab, p, policy, train, validation, test):
     with lab.arm("critic"):
         warm = lab.sft(policy, [lab.examples(train, solutions=drafts, critiques=merged)], name="warm-up", **p.warmup)
         dpo = lab.dpo(warm, pairs, **p.dpo)
-        checks = lab.sample(policy, validation, n=2, name="validation-drafts")
+        checks = lab.sample(policy, validation, n=4, name="validation-drafts")
         one = lab.grpo(warm, drafts, train, validation=(checks, validation), name="grpo-stage-one", **p.stage_one)
         two = lab.grpo(
             one, drafts, train, actor=policy, validation=(checks, validation), name="grpo-stage-two", **p.stage_two
