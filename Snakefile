@@ -7,11 +7,12 @@ include: "workflow/rules/common.smk"
 
 
 rule all:
+    default_target: True
     input:
         [recipe_target(name) for name in plan.chosen()],
-    default_target: True
 
 
+include: "workflow/rules/stage.smk"
 include: "workflow/rules/problems.smk"
 include: "workflow/rules/models.smk"
 include: "workflow/rules/search.smk"

@@ -1,4 +1,4 @@
-# What all rules share: the plan, the form of a stage's rule, and the functions that look a stage up by its digest.
+# What all rules share: the plan, and the functions that look a stage up by its digest.
 
 from pathlib import Path
 
@@ -34,24 +34,3 @@ def stage_label(wildcards):
 def stage_spec(wildcards):
     """Return all that a job needs to run its stage."""
     return plan.by_digest[wildcards.digest].spec()
-
-
-# The form of every stage's rule: `use rule stage as <kind> with:` gives it its folder, threads and resources.
-rule stage:
-    input:
-        stage_inputs,
-    output:
-        "results/_stage/{digest}/stage.json",
-    log:
-        "results/log/_stage/{digest}.log",
-    params:
-        spec=stage_spec,
-        label=stage_label,
-    threads: 1
-    resources:
-        mem_mb=2000,
-        runtime=lambda wildcards, attempt: 30 * attempt,
-    message:
-        "{params.label} ({rule} {wildcards.digest})"
-    script:
-        "../scripts/stage.py"

@@ -2,7 +2,11 @@
 # Each file's name holds the digest of the whole recipe, so that a record is never out of date. When one is made, those of
 # other digests go: the paths for people (results/by-recipe, results/metrics, data) show what params.yaml says now.
 
-RECORDS = {"report": [], "tracking": ["report"], "view": ["report", "tracking"]}  # each record and those it follows
+RECORDS = {
+    "report": [],
+    "tracking": ["report"],
+    "view": ["report", "tracking"],
+}  # each record and those it follows
 
 for recipe_id in plan.recipes:
     recipe_plan = plan.recipe(recipe_id)
@@ -18,11 +22,11 @@ for recipe_id in plan.recipes:
                 str(recipe_plan.record(what)),
             log:
                 f"results/log/{what}/{recipe_plan.digest}.log",
+            localrule: True
             params:
                 what=what,
                 recipe=recipe_id,
                 overrides=dict(config),
-            localrule: True
             message:
                 f"{what} of {recipe_id}"
             script:
