@@ -173,6 +173,12 @@ def critics(lab, p, policy, train, validation, test):
             than=warm_up,
         )
     lab.compare(
+        "critic grpo-stage-two against the seed model's own",
+        "first_error_f1",
+        better={**warm_up, "subject": "grpo-stage-two"},
+        than={**warm_up, "subject": "seed"},
+    )
+    lab.compare(
         "refinement under critic grpo-stage-two against its warm-up",
         "acc2",
         better={**warm_up, "subject": "grpo-stage-two"},
