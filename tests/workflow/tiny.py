@@ -8,6 +8,7 @@ from pathlib import Path
 
 from elenchus import conversation, models, seeds, tables
 from elenchus.critics import format as critique_format
+from elenchus.graph import kind_code
 from elenchus.job import file_entries
 from elenchus.problems import chain
 from elenchus.stages import load
@@ -95,4 +96,5 @@ def spec(kind: str, given: dict[str, str], **changes) -> dict:
     }[kind]
     params = load(kind).Params.model_validate(STAGES[kind] | changes).model_dump(mode="json")
     digest = f"{seeds.derive(kind, params) % 16**16:016x}"
-    return {"kind": kind, "digest": digest, "params": params, "inputs": inputs, "rng_seed": 5, "seed": 0}
+    code = {"families": ["chain"], "code": kind_code(kind, ("chain",))}
+    return {"kind": kind, "digest": digest, "params": params, "inputs": inputs, "rng_seed": 5, "seed": 0, **code}
