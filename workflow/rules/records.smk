@@ -16,7 +16,7 @@ for recipe_id in plan.recipes:
             name:
                 f"{what}_{recipe_id}"
             input:
-                [ancient(str(s.manifest)) for s in recipe_plan.stages],
+                [ancient(str(s.manifest)) for s in recipe_plan.stages if not follows],
                 [ancient(str(recipe_plan.record(w))) for w in follows],
             output:
                 str(recipe_plan.record(what)),
