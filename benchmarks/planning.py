@@ -67,9 +67,9 @@ rule sft:
 def dry_run(folder: Path) -> float:
     """Return the seconds of `snakemake -n` in `folder`."""
     start = time.monotonic()
-    done = subprocess.run(
-        ["snakemake", "-n", "--quiet", "all", "--cores", "2"], cwd=folder, capture_output=True, text=True, check=False
-    )
+    # no profile: ours asks for job messages, which bare Snakemake would not print
+    command = ["snakemake", "-n", "--quiet", "all", "--cores", "2", "--workflow-profile", "none"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(done.stdout[-2000:] + done.stderr[-2000:])
     return time.monotonic() - start
