@@ -128,3 +128,10 @@ def test_a_kind_that_does_not_write_what_it_promises_is_refused(results, monkeyp
     monkeypatch.setattr(stages.load("problems"), "run", lambda job: None)
     with pytest.raises(AssertionError, match="promises 'problems'"):
         run_stage.run(problems().spec(), results)
+
+
+def test_code_that_changed_since_planning_is_refused(results):
+    spec = {**problems().spec(), "code": "0" * 16}
+    with pytest.raises(UserError, match="has changed since this workflow was planned"):
+        run_stage.run(spec, results)
+    assert not (results / "problems" / spec["digest"]).exists()
