@@ -2,6 +2,9 @@
 # Each file's name holds the digest of the whole recipe, so that a record is never out of date. When one is made, those of
 # other digests go: the paths for people (results/by-recipe, results/metrics, data) show what params.yaml says now.
 
+# The view, which the recipe's target asks for, names every stage itself: a result that someone removed is then made anew
+# even where the report still stands.
+
 RECORDS = {
     "report": [],
     "tracking": ["report"],
@@ -16,7 +19,7 @@ for recipe_id in plan.recipes:
             name:
                 f"{what}_{recipe_id}"
             input:
-                [ancient(str(s.manifest)) for s in recipe_plan.stages if not follows],
+                [ancient(str(s.manifest)) for s in recipe_plan.stages if what != "tracking"],
                 [ancient(str(recipe_plan.record(w))) for w in follows],
             output:
                 str(recipe_plan.record(what)),
