@@ -63,6 +63,48 @@ class Problems(Section):
     )
 
 
+class OwnProblems(Section):
+    """What a recipe says otherwise than the section `problems`; None keeps what that says."""
+
+    family: str | None = Field(None, description="problem family of this recipe")
+    options: dict[str, Any] | None = Field(
+        None, description="the family's difficulty knobs; of the same family, laid over the shared ones"
+    )
+    train: int | None = Field(None, ge=1, description="training problems")
+    validation: int | None = Field(None, ge=1, description="validation problems")
+    test: int | None = Field(None, ge=1, description="test problems")
+
+    def over(self, shared: Problems) -> Problems:
+        """Return `shared` with what is said here laid over it; options of another family are not inherited."""
+        said = self.model_dump(exclude_none=True)
+        if said.get("family", shared.family) == shared.family:
+            said["options"] = merge(shared.options, said.get("options", {}))
+        else:
+            said.setdefault("options", {})
+        return Problems.model_validate({**shared.model_dump(), **said})
+
+
+class RecipeParams(Section):
+    """Base of every recipe's section: what it may say otherwise than the shared sections, beside its own knobs."""
+
+    problems: OwnProblems = Field(default_factory=OwnProblems, description="laid over the section `problems`")
+    seed_model: knobs("seed_model") = Field(
+        default_factory=knobs("seed_model"), description="laid over the section `seed_model`"
+    )
+
+    def shared(self, base: Base) -> Base:
+        """Return the shared sections as this recipe sees them."""
+        model = {**base.seed_model, **self.seed_model}
+        own = {"problems": self.problems.over(base.problems), "seed_model": knobs("seed_model")(**model)}
+        return base.model_copy(update=own)
+
+
+class Evidence(Section):
+    """How a recipe's claims are tested (`snakemake evidence`)."""
+
+    seeds: list[int] = Field([0, 1, 2], min_length=1, description="the seed axis of evidence: three or more")
+
+
 class Budget(Section):
     """How engines run."""
 
@@ -78,6 +120,7 @@ class Base(Section):
     )
     recipes: list[str] = Field(["elenchus"], description="recipes that plain `snakemake` runs")
     seeds: list[int] = Field([0], min_length=1, description="the seed axis; a claim's verdict needs three or more")
+    evidence: Evidence = Field(default_factory=Evidence, description="how claims are tested")
     problems: Problems = Field(default_factory=Problems, description="problem sets")
     seed_model: knobs("seed_model") = Field(
         default_factory=knobs("seed_model"), description="the seed model's training"

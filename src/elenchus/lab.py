@@ -3,6 +3,8 @@
 lab.arm("b_star")            what follows belongs to this arm
 lab.measure(stage, ...)      an evaluation that counts for this arm (round, subject)
 lab.compare(...)             a paired comparison of two measured things
+lab.claim(...)               a statement of the paper, tested on such a comparison
+lab.at(arm, subject, round)  what was measured, as comparisons and claims name it
 lab.publish(name, stage)     a data set that lands in data/
 """
 
@@ -12,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from elenchus.claims import Claim
 from elenchus.config import Base
 from elenchus.errors import UserError, did_you_mean
 from elenchus.graph import Stage, make
@@ -64,6 +67,7 @@ class Lab:
     measured: list[Measured] = field(default_factory=list)
     published: list[Published] = field(default_factory=list)
     comparisons: list[dict] = field(default_factory=list)
+    claims: list[Claim] = field(default_factory=list)
     _arm: str = SHARED
     _round: int | None = None
 
@@ -351,8 +355,25 @@ class Lab:
             "evaluate", name or f"evaluation-{which}", {"which": which, **params}, problems=problems, **given
         )
 
-    def compare(self, name: str, metric: str, *, better: dict, than: dict) -> None:
-        """Ask for the paired difference of `metric` between two measured things, each {arm, round, subject}."""
+    def at(self, arm: str, subject: str = "policy", round: int = 0) -> dict:
+        """Return the name of what was measured, for comparisons and claims."""
+        return {"arm": arm, "round": round, "subject": subject}
+
+    def claim(self, statement: str, **facts) -> None:
+        """Test a statement of the paper; its first claim is its main one. `facts`: the fields of `elenchus.claims.Claim`.
+
+        lab.claim("online step-level DPO beats instance-level DPO", paper="+2.1 on GSM8K (table 2)", metric="pass@1",
+                  better=lab.at("step_online", round=3), than=lab.at("instance", round=3))
+        """
+        made = Claim.of(statement, f"recipe {self.recipe.id}", facts)
+        self.claims.append(made)
+        self.compare(made.statement, made.metric, better=facts["better"], than=facts.get("than"))
+
+    def compare(self, name: str, metric: str, *, better: dict, than: dict | None) -> None:
+        """Ask for the paired difference of `metric` between two measured things, each {arm, round, subject}.
+
+        than None: the metric of `better` itself, against zero.
+        """
         entry = {"name": name, "metric": metric, "better": better, "than": than}
         if entry not in self.comparisons:
             self.comparisons.append(entry)

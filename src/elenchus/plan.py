@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from elenchus import config as configuration
+from elenchus.claims import Claim
 from elenchus.code_digest import code_digest
 from elenchus.config import Base
 from elenchus.errors import UserError
@@ -24,6 +25,7 @@ class RecipePlan:
     measured: tuple[Measured, ...]
     published: tuple[Published, ...]
     summary: Stage
+    claims: tuple[Claim, ...] = ()
     page: str = ""  # digest of the templates in workflow/report
 
     @cached_property
@@ -37,6 +39,7 @@ class RecipePlan:
         names = [[n.name, n.arm, n.seed, n.round, n.stage.digest] for n in self.named]
         views = [code_digest(f"elenchus.{m}") for m in ("views", "report", "tracking")]
         texts = [self.recipe.title, self.recipe.summary, self.recipe.departures]
+        texts += [c.model_dump(mode="json") for c in self.claims]
         published = [[p.name, p.stage.digest, p.table, p.description] for p in self.published]
         return digest_of([self.recipe.id, names, self.summary.digest, views, self.page, texts, published])
 
@@ -61,6 +64,31 @@ class Plan:
             self._plans[chosen.id] = replace(plan_recipe(self.config, chosen), page=self._page)
         return self._plans[chosen.id]
 
+    def evidence(self, name: str) -> RecipePlan:
+        """Return the plan of one recipe over the seeds of its evidence."""
+        chosen = pick(self.recipes, name)
+        if chosen.id not in self._evidence:
+            config = self.config.model_copy(update={"seeds": self.config.evidence.seeds})
+            self._evidence[chosen.id] = replace(plan_recipe(config, chosen), page=self._page)
+        return self._evidence[chosen.id]
+
+    @cached_property
+    def _evidence(self) -> dict[str, RecipePlan]:
+        return {}
+
+    def stage(self, digest: str) -> Stage:
+        """Return the stage of a digest, of the recipes or of their evidence; KeyError where there is none."""
+        if digest not in self.by_digest:
+            for name in self.recipes:
+                for s in self.evidence(name).stages:
+                    self._more.setdefault(s.digest, s)
+            return self._more[digest]
+        return self.by_digest[digest]
+
+    @cached_property
+    def _more(self) -> dict[str, Stage]:
+        return {}
+
     @cached_property
     def _page(self) -> str:
         return digest_of([[p.name, p.read_text()] for p in sorted((self.root / "workflow" / "report").glob("*.j2"))])
@@ -79,16 +107,29 @@ class Plan:
         """Return, by digest, the name under which people know a stage: recipe, arm, round and its name there."""
         found: dict[str, str] = {}
         for name in self.recipes:
-            recipe_plan = self.recipe(name)
-            for n in recipe_plan.named:
-                at = f" round {n.round}" if n.round else ""
-                found.setdefault(n.stage.digest, f"{name}/{n.arm} seed {n.seed}{at}: {n.name}")
-            found.setdefault(recipe_plan.summary.digest, f"{name}: summary")
+            label_stages(self.recipe(name), found)
         return found
+
+    def label(self, digest: str) -> str:
+        """Return the name under which people know a stage of the recipes or of their evidence."""
+        if digest not in self.labels:
+            self.stage(digest)
+            for recipe_plan in self._evidence.values():
+                label_stages(recipe_plan, self.labels)
+        return self.labels[digest]
 
     def chosen(self) -> list[str]:
         """Return the recipes that plain `snakemake` runs."""
         return [pick(self.recipes, name).id for name in self.config.recipes]
+
+
+def label_stages(recipe_plan: RecipePlan, found: dict[str, str]) -> None:
+    """Add {digest: "recipe/arm seed 0 round 1: name"} of a recipe's stages to `found`, where they have no name yet."""
+    name = recipe_plan.recipe.id
+    for n in recipe_plan.named:
+        at = f" round {n.round}" if n.round else ""
+        found.setdefault(n.stage.digest, f"{name}/{n.arm} seed {n.seed}{at}: {n.name}")
+    found.setdefault(recipe_plan.summary.digest, f"{name}: summary")
 
 
 def load(root: Path, overrides: dict | None = None) -> Plan:
@@ -104,9 +145,10 @@ def load(root: Path, overrides: dict | None = None) -> Plan:
 def plan_recipe(config: Base, recipe: Recipe) -> RecipePlan:
     """Return `recipe` wired for every seed of `config`."""
     labs = []
+    params = getattr(config, recipe.id)
     for seed in config.seeds:
-        lab = Lab(config, recipe, seed)
-        recipe.wire(lab, getattr(config, recipe.id))
+        lab = Lab(params.shared(config), recipe, seed)
+        recipe.wire(lab, params)
         labs.append(lab)
     measured = [m for lab in labs for m in lab.measured]
     if not measured:
@@ -115,4 +157,5 @@ def plan_recipe(config: Base, recipe: Recipe) -> RecipePlan:
     params = {"labels": labels, "comparisons": labs[0].comparisons}
     summary = make("summary", params, seed=None, where=f"recipe {recipe.id}", evaluations=[m.stage for m in measured])
     named = [n for lab in labs for n in lab.named]
-    return RecipePlan(recipe, tuple(named), tuple(measured), tuple(p for lab in labs for p in lab.published), summary)
+    published = [p for lab in labs for p in lab.published]
+    return RecipePlan(recipe, tuple(named), tuple(measured), tuple(published), summary, tuple(labs[0].claims))

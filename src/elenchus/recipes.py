@@ -1,6 +1,6 @@
 """Recipes: one file per paper in `workflow/recipes/`. A recipe is a function that wires stages; it does no work itself.
 
-    class Params(Section):            # the recipe's own section of params.yaml; each field names its source
+    class Params(RecipeParams):       # the recipe's own section of params.yaml; each field names its source
         rounds: int = Field(3, ge=1, description="self-training rounds (paper: 9)")
 
     @recipe(title="B-STaR: ...", arxiv="2412.17256", arms=("b_star", "online_rft"))

@@ -28,11 +28,11 @@ RECIPE = '''
 """A small recipe for tests."""
 from pydantic import Field
 
-from elenchus.config import Section
+from elenchus.config import RecipeParams
 from elenchus.recipes import recipe
 
 
-class Params(Section):
+class Params(RecipeParams):
     """A critic and two self-trained policies."""
 
     rounds: int = Field(2, ge=1, description="rounds")

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from elenchus.config import Section, knobs
+from elenchus.config import RecipeParams, Section, knobs
 from elenchus.recipes import recipe
 
 
@@ -60,7 +60,7 @@ class Rounds(Section):
     selection: knobs("select") = Field(default_factory=knobs("select"), description="selection of training solutions")
 
 
-class Params(Section):
+class Params(RecipeParams):
     """The main job: critic by aggregation, SFT, DPO and two-stage GRPO; policy by B-STaR against online RFT."""
 
     search: Search = Field(default_factory=Search, description="search trees")

@@ -23,14 +23,14 @@ def recipe_target(name):
 
 def stage_inputs(wildcards):
     """Return the manifests of a stage's inputs. `ancient`: content-addressed, so never out of date."""
-    return [ancient(str(parent.manifest)) for parent in plan.by_digest[wildcards.digest].parents]
+    return [ancient(str(parent.manifest)) for parent in plan.stage(wildcards.digest).parents]
 
 
 def stage_label(wildcards):
     """Return the name under which people know a stage."""
-    return plan.labels[wildcards.digest]
+    return plan.label(wildcards.digest)
 
 
 def stage_spec(wildcards):
     """Return all that a job needs to run its stage."""
-    return plan.by_digest[wildcards.digest].spec()
+    return plan.stage(wildcards.digest).spec()

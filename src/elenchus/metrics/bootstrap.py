@@ -87,7 +87,7 @@ def interval(
 
 def difference(
     a: tuple[np.ndarray, np.ndarray],
-    b: tuple[np.ndarray, np.ndarray],
+    b: tuple[np.ndarray, np.ndarray] | None,
     statistic: Statistic = one,
     *,
     seed: int = 0,
@@ -97,16 +97,21 @@ def difference(
 ) -> Difference:
     """Return metric(a) - metric(b); a and b are (values, weights) over the same seeds and problems in the same order.
 
-    ValueError where their shapes differ.
+    b None stands for zero: a metric against nothing. ValueError where their shapes differ.
     """
-    if a[0].shape != b[0].shape:
+    arms = [a] if b is None else [a, b]
+    if a[0].shape != arms[-1][0].shape:
         raise ValueError(f"paired arms must have equal shapes, not {a[0].shape} and {b[0].shape}")
-    points = [_point(*arm) for arm in (a, b)]
-    value = float(statistic(points[0]) - statistic(points[1]))
+
+    def less(of: list) -> np.ndarray:
+        return of[0] if b is None else of[0] - of[1]
+
+    points = [_point(*arm) for arm in arms]
+    value = float(less([statistic(r) for r in points]))
     cells = None
     if np.isfinite(value):
-        cells = np.subtract(*(_linearise(*arm, r, statistic) for arm, r in zip((a, b), points, strict=True)))
-    replicates = np.subtract(*(statistic(_replicates(*arm, draws, seed)) for arm in (a, b)))
+        cells = less([_linearise(*arm, r, statistic) for arm, r in zip(arms, points, strict=True)])
+    replicates = less([statistic(_replicates(*arm, draws, seed)) for arm in arms])
     facts = _summarise(value, replicates, cells, a[0].shape[1:], crossed, bounds)
     spread = cells.mean(axis=0).std(ddof=1) if cells is not None and cells.shape[1] > 1 else 0.0
     mdd = (

@@ -77,19 +77,24 @@ def interval(of: Stack, metric: str, seed: int = 0) -> bootstrap.Interval:
 
 
 def difference(
-    better: list[pd.DataFrame], than: list[pd.DataFrame], metric: str, seed: int = 0
+    better: list[pd.DataFrame], than: list[pd.DataFrame] | None, metric: str, seed: int = 0
 ) -> bootstrap.Difference:
-    """Return metric(better) - metric(than), paired by seed (the lists' order) and item.
+    """Return metric(better) - metric(than), paired by seed (the lists' order) and item; metric(better) where than is None.
 
     ValueError where the two were not measured on the same items, or in different numbers of seeds.
     """
+    facts = catalogue.find(metric)
+    if than is None:
+        of = stack(better)
+        return bootstrap.difference(
+            of.arrays(metric), None, facts.statistic, seed=seed, crossed=of.crossed, bounds=facts.bounds
+        )
     if len(better) != len(than):
         raise ValueError(f"{len(better)} seeds against {len(than)}")
     for s, (a, b) in enumerate(zip(better, than, strict=True)):
         if set(a["item"]) != set(b["item"]):
             raise ValueError(f"seed number {s + 1} of {len(better)}: measured on different problems, so not paired")
     both, n = stack([*better, *than]), len(better)
-    facts = catalogue.find(metric)
     low, high = facts.bounds or (None, None)
     return bootstrap.difference(
         both.of_seeds(slice(0, n)).arrays(metric),

@@ -39,12 +39,12 @@ class Label(Subject):
 
 
 class Comparison(_Entry):
-    """A difference that is asked for: metric(better) - metric(than)."""
+    """A difference that is asked for: metric(better) - metric(than), or metric(better) itself where `than` is null."""
 
     name: str = Field(description="what the comparison is called")
     metric: str = Field(description="a metric of `metrics/catalogue.py`")
     better: Subject = Field(description="what is claimed to be better")
-    than: Subject = Field(description="than what")
+    than: Subject | None = Field(None, description="than what; null: than zero")
 
 
 class Params(StageParams):
@@ -116,24 +116,25 @@ def _compare(c: Comparison, tables: dict[Subject, dict[int, object]], seed: int)
     from elenchus.metrics import catalogue, items
 
     catalogue.find(c.metric)
-    for subject in (c.better, c.than):
+    asked = {name: of for name in ("better", "than") if (of := getattr(c, name)) is not None}
+    for subject in asked.values():
         if subject not in tables:
             known = "; ".join(map(str, tables))
             raise UserError(f"comparison {c.name!r}: nothing was measured of {subject}. Measured: {known}")
-    both = sorted(tables[c.better].keys() & tables[c.than].keys())
+    both = sorted(set.intersection(*(set(tables[subject]) for subject in asked.values())))
     if not both:
         raise UserError(f"comparison {c.name!r}: {c.better} and {c.than} share no seed")
-    sides = {name: [tables[getattr(c, name)][s] for s in both] for name in ("better", "than")}
-    values = {}
+    sides = {name: [tables[subject][s] for s in both] for name, subject in asked.items()}
+    values = {"than_value": 0.0}
     for name, frames in sides.items():
         of = items.stack(frames)
         if c.metric not in items.measured(of):
             raise UserError(
-                f"comparison {c.name!r}: {getattr(c, name)} has no {c.metric}; it has {', '.join(items.measured(of))}"
+                f"comparison {c.name!r}: {asked[name]} has no {c.metric}; it has {', '.join(items.measured(of))}"
             )
         values[f"{name}_value"] = items.interval(of, c.metric, seed).value
     try:
-        found = asdict(items.difference(sides["better"], sides["than"], c.metric, seed))
+        found = asdict(items.difference(sides["better"], sides.get("than"), c.metric, seed))
     except ValueError as e:
         raise UserError(f"comparison {c.name!r}: {e}") from None
     numbers = {k: None if v != v else v for k, v in {**values, **found}.items()}
