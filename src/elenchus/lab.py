@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from elenchus import seeds
 from elenchus.claims import Claim
 from elenchus.config import Base
 from elenchus.errors import UserError, did_you_mean
@@ -110,10 +111,14 @@ class Lab:
 
     # -- problems and models ---------------------------------------------------------------------------------------
 
-    def problems(self, split: str, n: int | None = None) -> Stage:
-        """Return the problems of a split ("train", "validation", "test"); n defaults to params.yaml's number."""
+    def problems(self, split: str, n: int | None = None, *, draw: int = 0) -> Stage:
+        """Return the problems of a split ("train", "validation", "test"); n defaults to params.yaml's number.
+
+        draw: another number, other problems of the split (a few may be the same).
+        """
         p = self.config.problems
-        params = {"family": p.family, "options": p.options, "split": split, "n": n or getattr(p, split), "seed": p.seed}
+        seed = seeds.derive("draw", p.seed, draw) if draw else p.seed
+        params = {"family": p.family, "options": p.options, "split": split, "n": n or getattr(p, split), "seed": seed}
         return self.stage("problems", f"problems-{split}", params)
 
     def disjoint(self, *splits: Stage) -> Stage:
@@ -174,6 +179,26 @@ class Lab:
             solutions=solutions,
             actor=actor,
         )
+
+    def step_pairs(
+        self,
+        problems: Stage,
+        *,
+        trees: Stage | None = None,
+        solutions: Stage | None = None,
+        name="step-pairs",
+        **params,
+    ) -> Stage:
+        """Return preference pairs: of sibling steps of `trees` whose root moved, or of right and wrong `solutions`."""
+        return self.stage(
+            "step_pairs", name, params, problems=problems, trees=trees, solutions=trees if trees else solutions
+        )
+
+    def answer(
+        self, solutions: Stage, problems: Stage, *, scores: Stage | None = None, name: str = "answers", **params
+    ) -> Stage:
+        """Return one solution per problem, chosen of `solutions` without a look at the outcome."""
+        return self.stage("answer", name, params, solutions=solutions, problems=problems, scores=scores)
 
     # -- critiques -------------------------------------------------------------------------------------------------
 
@@ -249,6 +274,12 @@ class Lab:
     def dpo(self, model: Stage, pairs: Stage, name: str = "dpo", **params) -> Stage:
         """Return `model` trained by DPO on preference pairs."""
         return self.stage("dpo", name, params, model=model, pairs=pairs)
+
+    def step_dpo(
+        self, model: Stage, pairs: Stage, *, reference: Stage | None = None, name: str = "step-dpo", **params
+    ) -> Stage:
+        """Return `model` trained by conservative DPO on step pairs; `reference`: None for the model at the start."""
+        return self.stage("step_dpo", name, params, model=model, pairs=pairs, reference=reference)
 
     def grpo(
         self,
@@ -346,11 +377,14 @@ class Lab:
         critiques: Stage | None = None,
         refinements: Stage | None = None,
         scores: Stage | None = None,
+        step_pairs: Stage | None = None,
+        labels: Stage | None = None,
         name: str | None = None,
         **params,
     ) -> Stage:
-        """Return the metrics of a policy, a critic or a correction."""
+        """Return the metrics of a policy, a critic, a correction, of step pairs or of step values."""
         given = {"solutions": solutions, "critiques": critiques, "refinements": refinements, "scores": scores}
+        given |= {"step_pairs": step_pairs, "labels": labels}
         return self.stage(
             "evaluate", name or f"evaluation-{which}", {"which": which, **params}, problems=problems, **given
         )

@@ -1,4 +1,4 @@
-"""Metrics of a policy, a critic or a correction, with bootstrap intervals over problems, and their per-problem parts.
+"""Metrics of a policy, a critic, a correction or of what search trees teach, with bootstrap intervals over problems, and their per-problem parts.
 
 Sources: B-STaR (2412.17256) for pass@k-s and diversity, ProcessBench (2412.06559) for first-error F1, "Confidence v.s.
 Critique" (2412.19513) for CL, CS and RSS; `metrics/catalogue.py` says what each metric is.
@@ -18,13 +18,21 @@ from elenchus.errors import UserError
 from elenchus.job import Job
 from elenchus.stages import Estimate, StageParams
 
-NEEDS = {"policy": (), "critic": ("critiques",), "correction": ("refinements",)}
+NEEDS = {
+    "policy": (),
+    "critic": ("critiques",),
+    "correction": ("refinements",),
+    "step_pairs": ("step_pairs",),
+    "values": ("labels",),
+}
 
 
 class Params(StageParams):
     """What is measured."""
 
-    which: Literal["policy", "critic", "correction"] = Field("policy", description="what the tables are about")
+    which: Literal["policy", "critic", "correction", "step_pairs", "values"] = Field(
+        "policy", description="what the tables are about; values: step labels against those by true distance"
+    )
     ks: tuple[int, ...] = Field(
         (), description="policy: sample counts of pass@k; empty: powers of two, and all samples"
     )
@@ -40,6 +48,8 @@ INPUTS = {
     "critiques?": "critiques",
     "refinements?": "refinements",
     "scores?": "scores",
+    "step_pairs?": "step_pairs",
+    "labels?": "labels",
 }
 OUTPUTS = ("metrics", "items")
 SEEDED = False
@@ -68,6 +78,12 @@ def _parts(job: Job):
     if p.which == "policy":
         scores = job.inputs["scores"].table("scores") if "scores" in job.inputs else None
         return measure.policy(solutions, names, ks=p.ks, s=p.s, scores=scores, seed=job.derive("majority"))
+    if p.which in ("step_pairs", "values"):
+        from elenchus.critics.drafts import by_id
+        from elenchus.metrics import search
+
+        parts = search.step_pairs if p.which == "step_pairs" else search.values
+        return parts(job.inputs[NEEDS[p.which][0]].table(NEEDS[p.which][0]), by_id(frame), names)
     if p.which == "critic":
         critiques = job.inputs["critiques"].table("critiques")
         return measure.critic(critiques, drafts(solutions, frame), names, steps=p.steps)
