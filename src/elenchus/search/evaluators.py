@@ -49,6 +49,7 @@ class Checker:
         self.flip, self.seed, self.calls = flip, seed, 0
 
     def __call__(self, asked: list[tuple[Problem, list[str]]]) -> list[float]:
+        """Return the checker's word on each partial solution."""
         found = []
         for problem, steps in asked:
             reachable = problems.load(problem.family).distance(problem, list(steps)) is not None

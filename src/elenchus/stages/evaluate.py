@@ -1,4 +1,4 @@
-"""Metrics of a policy, a critic, a correction or of what search trees teach, with bootstrap intervals over problems, and their per-problem parts.
+"""Metrics of a policy, a critic, a correction or of search trees, with bootstrap intervals, and their per-problem parts.
 
 Sources: B-STaR (2412.17256) for pass@k-s and diversity, ProcessBench (2412.06559) for first-error F1, "Confidence v.s.
 Critique" (2412.19513) for CL, CS and RSS; `metrics/catalogue.py` says what each metric is.
