@@ -19,6 +19,7 @@ class Instance(Section):
     """The instance-level baseline: whole solutions, right against wrong."""
 
     samples: int = Field(8, ge=2, description="solutions per problem, to spend what a tree does")
+    temperature: float = Field(1.0, gt=0, description="of these solutions")
     pairs: knobs("step_pairs") = Field(default_factory=knobs("step_pairs"), description="pairs of right and wrong ones")
     batch: int = Field(32, ge=1, description="pairs in one optimizer step, to train on as many tokens as step pairs")
 
@@ -83,7 +84,9 @@ def mcts_dpo(lab, p):
         for r in lab.rounds(p.rounds):
             problems = asked[r - 1]
             if arm == "instance_online":
-                solutions = lab.sample(policy, problems, n=p.instance.samples, name="pool")
+                solutions = lab.sample(
+                    policy, problems, n=p.instance.samples, temperature=p.instance.temperature, name="pool"
+                )
                 pairs = lab.step_pairs(problems, solutions=solutions, **p.instance.pairs)
                 policy = lab.step_dpo(policy, pairs, reference=seed, **{**p.dpo, "batch": p.instance.batch})
             elif arm == "sft":
