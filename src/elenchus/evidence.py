@@ -71,6 +71,20 @@ def gather(plan: Plan, recipe: RecipePlan) -> dict:
     )
 
 
+def wanting(recipe: RecipePlan) -> dict:
+    """Return the evidence of a recipe that has none yet: its claims without numbers."""
+    numbers = dict.fromkeys(("value", "low", "high", "better_value", "than_value", "effect", "mdd"))
+    undecided = {**numbers, "items": 0, "seeds": 0, "budgets": {}, "verdict": "not measured", "why": "no evidence yet"}
+    return {
+        "seeds": findings.seeds(recipe),
+        "claims": [{**c.model_dump(mode="json"), **undecided} for c in recipe.claims],
+        "metrics": [],
+        "cost": {"seconds": 0},
+        "made": "",
+        "machines": [],
+    }
+
+
 def judge(plan: Plan, recipe: RecipePlan, claim: Claim, comparison: dict) -> dict:
     """Return a claim with its numbers, both sides' budgets and its verdict."""
     sides = [claim.better, *([claim.than] if claim.than else [])]

@@ -31,22 +31,24 @@ def contents(plan: Plan) -> dict[Path, str]:
     """Return {file: its text} of all pages, their pictures and the README."""
     found: dict[Path, str] = {}
     rows = []
-    for name in evidences.known(plan.root):
-        if name not in plan.recipes:
+    there = evidences.known(plan.root)
+    for name, recipe in plan.recipes.items():
+        if not plan.recipe(name).claims:
             continue
-        evidence = evidences.read(plan.root, name)
+        planned = plan.evidence(name)
+        evidence = evidences.read(plan.root, name) if name in there else evidences.wanting(planned)
         base = plan.root / FOLDER / name
-        pictures = draw(plan.evidence(name), evidence)
+        pictures = draw(planned, evidence)
         found |= {base.with_name(f"{name}-{what}.svg"): svg for what, svg in pictures.items()}
-        found[base.with_suffix(".md")] = page(plan.recipes[name], evidence, list(pictures))
-        rows.append(table_row(plan.recipes[name], evidence))
+        found[base.with_suffix(".md")] = page(recipe, evidence, list(pictures))
+        rows.append(table_row(recipe, evidence))
     found[plan.root / "README.md"] = readme((plan.root / "README.md").read_text(), rows)
     return found
 
 
 def draw(recipe: RecipePlan, evidence: dict) -> dict[str, str]:
     """Return {name: SVG}: the claims as a forest plot, curves over rounds where there are any, the graph of stages."""
-    found = {"claims": forest(evidence["claims"])}
+    found = {"claims": forest(evidence["claims"])} if evidence["made"] else {}
     arms = curves.arms_of(evidence["metrics"])
     main, _ = curves.in_order(curves.metrics_to_draw(evidence["metrics"], arms))
     if main:
@@ -102,11 +104,12 @@ def page(recipe: Recipe, evidence: dict, pictures: list[str]) -> str:
     name = recipe.id
     link = f"[arXiv {recipe.arxiv}](https://arxiv.org/abs/{recipe.arxiv}) · " if recipe.arxiv else ""
     seconds, seeds = evidence["cost"]["seconds"], evidence["seeds"]
+    took = f" ({seconds / 60:.0f} minutes of stages on one core's clock, shared ones included)" if seconds else ""
     lines = [
         f"# {recipe.title}",
         "",
         f"{link}`snakemake {name}` runs it, `snakemake evidence_{name}` tests its claims over seeds "
-        f"{', '.join(map(str, seeds))} ({seconds / 60:.0f} minutes of stages on one core's clock, shared ones included).",
+        f"{', '.join(map(str, seeds))}{took}.",
         "",
         recipe.summary,
         "",
@@ -116,17 +119,19 @@ def page(recipe: Recipe, evidence: dict, pictures: list[str]) -> str:
         "",
         *claims_table(evidence["claims"]),
         "",
-        f"![The claims' differences with intervals]({name}-claims.svg)",
-        "",
     ]
+    if "claims" in pictures:
+        lines += [f"![The claims' differences with intervals]({name}-claims.svg)", ""]
     if "curves" in pictures:
         lines += ["## Rounds", f"![Metrics by round, one line an arm]({name}-curves.svg)", ""]
-    lines += ["## Measured", *measured_table(evidence), "", "## Costs", *costs_table(evidence), ""]
+    if evidence["made"]:
+        lines += ["## Measured", *measured_table(evidence), "", "## Costs", *costs_table(evidence), ""]
     for heading, items in (("Departures from the paper", recipe.departures), ("Findings", recipe.findings)):
         if items:
             lines += [f"## {heading}", *(f"{i}. {item}" for i, item in enumerate(items, 1)), ""]
     lines += ["## Stages", f"![The graph of stages]({name}-stages.svg)", ""]
     made = f"Evidence: `evidence/{name}.json`, {evidence['made'][:10]}, {'; '.join(evidence['machines'])}."
+    made = made if evidence["made"] else f"There is no evidence yet: `snakemake evidence_{name}` makes it."
     return "\n".join([*lines, made, ""])
 
 
@@ -138,7 +143,11 @@ def claims_table(claims: list[dict]) -> list[str]:
         against = f" {digits(c['better_value'])} against {digits(c['than_value'])}," if c["than"] else ""
         interval = f"[{signed(c['low'])}, {signed(c['high'])}]" if c["low"] is not None else ""
         margin = f"; margin {c['margin']:+g}" if c["margin"] else ""
-        ours = f"`{c['metric']}`{against} {signed(c['value'])} {interval} ({c['items']} problems, {c['seeds']} seeds{margin})"
+        ours = (
+            f"`{c['metric']}`"
+            if c["value"] is None
+            else f"`{c['metric']}`{against} {signed(c['value'])} {interval} ({c['items']} problems, {c['seeds']} seeds{margin})"
+        )
         sides = c["budgets"]
         spent = "; ".join(
             f"{k.replace('_', ' ')} {charts.number(sides['better'][k])} / {charts.number(sides['than'][k])}"
@@ -189,11 +198,10 @@ def table_row(recipe: Recipe, evidence: dict) -> str:
     words = [c["verdict"] for c in evidence["claims"]]
     tally = ", ".join(f"{words.count(w)} {w}" for w in dict.fromkeys(words))
     paper = f"[{recipe.title.partition(':')[0]}]({FOLDER}/{recipe.id}.md)"
-    interval = f" [{signed(main['low'])}, {signed(main['high'])}]" if main["low"] is not None else ""
-    return (
-        f"| {paper} | {main['statement']} | `{main['metric']}` {signed(main['value'])}{interval} | "
-        f"**{main['verdict']}** | {tally} |"
+    interval = (
+        f" {signed(main['value'])} [{signed(main['low'])}, {signed(main['high'])}]" if main["low"] is not None else ""
     )
+    return f"| {paper} | {main['statement']} | `{main['metric']}`{interval} | **{main['verdict']}** | {tally} |"
 
 
 def readme(text: str, rows: list[str]) -> str:
