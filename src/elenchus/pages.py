@@ -143,11 +143,9 @@ def claims_table(claims: list[dict]) -> list[str]:
         against = f" {digits(c['better_value'])} against {digits(c['than_value'])}," if c["than"] else ""
         interval = f"[{signed(c['low'])}, {signed(c['high'])}]" if c["low"] is not None else ""
         margin = f"; margin {c['margin']:+g}" if c["margin"] else ""
-        ours = (
-            f"`{c['metric']}`"
-            if c["value"] is None
-            else f"`{c['metric']}`{against} {signed(c['value'])} {interval} ({c['items']} problems, {c['seeds']} seeds{margin})"
-        )
+        ours = f"`{c['metric']}`"
+        if c["value"] is not None:
+            ours += f"{against} {signed(c['value'])} {interval} ({c['items']} problems, {c['seeds']} seeds{margin})"
         sides = c["budgets"]
         spent = "; ".join(
             f"{k.replace('_', ' ')} {charts.number(sides['better'][k])} / {charts.number(sides['than'][k])}"

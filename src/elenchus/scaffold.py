@@ -39,7 +39,7 @@ def {id}(lab, p):
     lab.disjoint(train, validation, test)
     for arm in lab.arms("method", "baseline"):
         policy = lab.seed_model()
-        for r in lab.rounds(p.rounds):
+        for _ in lab.rounds(p.rounds):
             pool = lab.sample(policy, train, n=p.samples)
             threshold = 0.0 if arm == "method" else -1.0  # the reward is 1 for a right answer, and has to be above
             policy = lab.sft(policy, [lab.select(pool, train, threshold=threshold, dedup=False)], name="policy", **p.sft)
