@@ -121,7 +121,13 @@ class Lab:
         return self.stage("disjoint", "disjoint", problems=splits)
 
     def seed_model(self) -> Stage:
-        """Return the seed model: solves, criticises and refines, each imperfectly."""
+        """Return the model that everything starts from: solves, criticises and refines, each imperfectly.
+
+        Trained from nothing by the workflow, or pretrained where params.yaml names a base_model.
+        """
+        base = self.config.base_model
+        if base.name:
+            return self.stage("pretrained", "base-model", {"name": base.name, "revision": base.revision})
         p = self.config.problems
         return self.stage(
             "seed_model", "seed-model", {"family": p.family, "options": p.options, **self.config.seed_model}

@@ -15,6 +15,7 @@ THEMES = {  # kind -> colour class and its word in the legend
     "disjoint": "data",
     "examples": "data",
     "seed_model": "train",
+    "pretrained": "data",
     "sft": "train",
     "dpo": "train",
     "grpo": "train",
