@@ -346,13 +346,19 @@ class Lab:
         critiques: Stage | None = None,
         refinements: Stage | None = None,
         scores: Stage | None = None,
+        pairs: Stage | None = None,
         name: str | None = None,
         **params,
     ) -> Stage:
-        """Return the metrics of a policy, a critic or a correction."""
-        given = {"solutions": solutions, "critiques": critiques, "refinements": refinements, "scores": scores}
+        """Return the metrics of a policy, a critic, a correction or preference pairs."""
+        given = {"critiques": critiques, "refinements": refinements, "scores": scores, "pairs": pairs}
         return self.stage(
-            "evaluate", name or f"evaluation-{which}", {"which": which, **params}, problems=problems, **given
+            "evaluate",
+            name or f"evaluation-{which}",
+            {"which": which, **params},
+            problems=problems,
+            solutions=solutions,
+            **given,
         )
 
     def at(self, arm: str, subject: str = "policy", round: int = 0) -> dict:
