@@ -175,6 +175,12 @@ class Lab:
             actor=actor,
         )
 
+    def inject(
+        self, problems: Stage, *, solutions: Stage | None = None, name: str = "injected-errors", **params
+    ) -> Stage:
+        """Return solutions with errors put in on purpose: exact ones, or the sound ones of `solutions`; and step labels."""
+        return self.stage("inject", name, params, problems=problems, solutions=solutions)
+
     # -- critiques -------------------------------------------------------------------------------------------------
 
     def oracle_critique(
