@@ -181,6 +181,12 @@ class Lab:
             actor=actor,
         )
 
+    def inject(
+        self, problems: Stage, *, solutions: Stage | None = None, name: str = "injected-errors", **params
+    ) -> Stage:
+        """Return solutions with errors put in on purpose: exact ones, or the sound ones of `solutions`; and step labels."""
+        return self.stage("inject", name, params, problems=problems, solutions=solutions)
+
     # -- critiques -------------------------------------------------------------------------------------------------
 
     def oracle_critique(
@@ -352,13 +358,19 @@ class Lab:
         critiques: Stage | None = None,
         refinements: Stage | None = None,
         scores: Stage | None = None,
+        pairs: Stage | None = None,
         name: str | None = None,
         **params,
     ) -> Stage:
-        """Return the metrics of a policy, a critic or a correction."""
-        given = {"solutions": solutions, "critiques": critiques, "refinements": refinements, "scores": scores}
+        """Return the metrics of a policy, a critic, a correction or preference pairs."""
+        given = {"critiques": critiques, "refinements": refinements, "scores": scores, "pairs": pairs}
         return self.stage(
-            "evaluate", name or f"evaluation-{which}", {"which": which, **params}, problems=problems, **given
+            "evaluate",
+            name or f"evaluation-{which}",
+            {"which": which, **params},
+            problems=problems,
+            solutions=solutions,
+            **given,
         )
 
     def at(self, arm: str, subject: str = "policy", round: int = 0) -> dict:

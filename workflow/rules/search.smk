@@ -1,4 +1,4 @@
-# What policies write: solutions, search trees, and the step labels that come of them.
+# What policies write: solutions, search trees and their step labels. And solutions made wrong on purpose.
 
 
 use rule stage as sample with:
@@ -26,3 +26,11 @@ use rule stage as label with:
     log:
         "results/log/label/{digest}.log",
     threads: stages.load("label").THREADS
+
+
+use rule stage as inject with:
+    output:
+        "results/inject/{digest}/stage.json",
+    log:
+        "results/log/inject/{digest}.log",
+    threads: stages.load("inject").THREADS

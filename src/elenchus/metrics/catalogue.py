@@ -89,6 +89,8 @@ METRICS: dict[str, Metric] = {
     "ece": Metric(
         "expected calibration error of the confidence in the verdict", "lower", parts=GAPS, statistic=absolute_sum
     ),
+    # preference pairs
+    "pair_accuracy": Metric("share of pairs whose chosen critique is truly the better one, by exact severity"),
     # a correction
     "acc1": Metric("accuracy before"),
     "acc2": Metric("accuracy after"),

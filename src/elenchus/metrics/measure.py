@@ -265,3 +265,25 @@ def _steps_of_refinements(parts: Parts, codes: np.ndarray, revised: pd.DataFrame
     kept = [list(old[:f]) == list(new[:f]) for old, new, f in zip(revised["steps_before"], revised["steps"], at)]
     parts.ratio("prefix_kept", codes, np.array(kept, dtype=bool) & parsed, at >= 0)
     parts.ratio("error_repaired", codes, parsed & ((now == -1) | (now > at)), at >= 0)
+
+
+def pairs(
+    table: pd.DataFrame, drafts: Sequence[Draft], problems: Sequence[str], *, filtered: bool = False
+) -> pd.DataFrame:
+    """Return the part of preference pairs: how often the chosen critique is strictly less severe by the exact checker.
+
+    drafts: the parsed solutions that the pairs are about. filtered: only pairs that passed the revision filter.
+    """
+    from elenchus.critics import several
+    from elenchus.critics.pairs import severity
+
+    parts, of = Parts(problems), {d.id: d for d in drafts}
+    rows = (table[table["kept"].to_numpy(dtype=bool)] if filtered else table).to_dict("records")
+    better = []
+    for row in rows:
+        draft = of[row["solution_id"]]
+        sides = several.read(draft, {side: row[side] for side in ("chosen", "rejected")})
+        truth = draft.truth()
+        better.append(severity(sides["chosen"], truth) < severity(sides["rejected"], truth))
+    parts.ratio("pair_accuracy", parts.codes([r["problem_id"] for r in rows]), np.array(better, dtype=float))
+    return parts.rows()

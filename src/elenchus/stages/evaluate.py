@@ -1,4 +1,4 @@
-"""Metrics of a policy, a critic or a correction, with bootstrap intervals over problems, and their per-problem parts.
+"""Metrics of a policy, a critic, a correction or preference pairs, with bootstrap intervals over problems, and their per-problem parts.
 
 Sources: B-STaR (2412.17256) for pass@k-s and diversity, ProcessBench (2412.06559) for first-error F1, "Confidence v.s.
 Critique" (2412.19513) for CL, CS and RSS; `metrics/catalogue.py` says what each metric is.
@@ -18,13 +18,13 @@ from elenchus.errors import UserError
 from elenchus.job import Job
 from elenchus.stages import Estimate, StageParams
 
-NEEDS = {"policy": (), "critic": ("critiques",), "correction": ("refinements",)}
+NEEDS = {"policy": (), "critic": ("critiques",), "correction": ("refinements",), "pairs": ("pairs",)}
 
 
 class Params(StageParams):
     """What is measured."""
 
-    which: Literal["policy", "critic", "correction"] = Field("policy", description="what the tables are about")
+    which: Literal["policy", "critic", "correction", "pairs"] = Field("policy", description="what the tables are about")
     ks: tuple[int, ...] = Field(
         (), description="policy: sample counts of pass@k; empty: powers of two, and all samples"
     )
@@ -32,6 +32,7 @@ class Params(StageParams):
         (4,), description="policy: different right solutions asked for by pass@k-s, at the largest k"
     )
     steps: bool = Field(True, description="critic: check single findings too (precision, recall, fixes)")
+    filtered: bool = Field(False, description="pairs: only those that passed the revision filter")
 
 
 INPUTS = {
@@ -40,6 +41,7 @@ INPUTS = {
     "critiques?": "critiques",
     "refinements?": "refinements",
     "scores?": "scores",
+    "pairs?": "pairs",
 }
 OUTPUTS = ("metrics", "items")
 SEEDED = False
@@ -71,6 +73,8 @@ def _parts(job: Job):
     if p.which == "critic":
         critiques = job.inputs["critiques"].table("critiques")
         return measure.critic(critiques, drafts(solutions, frame), names, steps=p.steps)
+    if p.which == "pairs":
+        return measure.pairs(job.inputs["pairs"].table("pairs"), drafts(solutions, frame), names, filtered=p.filtered)
     return measure.correction(job.inputs["refinements"].table("refinements"), solutions, names)
 
 
