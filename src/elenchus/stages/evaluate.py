@@ -1,7 +1,7 @@
 """Metrics of a policy, a critic or a correction, with bootstrap intervals over problems, and their per-problem parts.
 
 Sources: B-STaR (2412.17256) for pass@k-s and diversity, ProcessBench (2412.06559) for first-error F1, "Confidence v.s.
-Critique" (2412.19513) for CL, CS and RSS; `metrics/catalogue.py` says what each metric is.
+Critique" (2412.19513) for CL, CS and RSS, RefCritic (2507.15024) for filtered votes; `metrics/catalogue.py` says what each metric is.
 
 Departures
 1. All k-of-n metrics are expectations over subsets of the n samples; B-STaR samples exactly k, and pass@1 greedily.
@@ -18,15 +18,17 @@ from elenchus.errors import UserError
 from elenchus.job import Job
 from elenchus.stages import Estimate, StageParams
 
-NEEDS = {"policy": (), "critic": ("critiques",), "correction": ("refinements",)}
+NEEDS = {"policy": (), "critic": ("critiques",), "correction": ("refinements",), "vote": ("critiques",)}
 
 
 class Params(StageParams):
     """What is measured."""
 
-    which: Literal["policy", "critic", "correction"] = Field("policy", description="what the tables are about")
+    which: Literal["policy", "critic", "correction", "vote"] = Field(
+        "policy", description="what the tables are about; vote: majority votes that a critic filters"
+    )
     ks: tuple[int, ...] = Field(
-        (), description="policy: sample counts of pass@k; empty: powers of two, and all samples"
+        (), description="policy, vote: sample counts of pass@k and majority@k; empty: powers of two, and all samples"
     )
     s: tuple[int, ...] = Field(
         (4,), description="policy: different right solutions asked for by pass@k-s, at the largest k"
@@ -71,6 +73,9 @@ def _parts(job: Job):
     if p.which == "critic":
         critiques = job.inputs["critiques"].table("critiques")
         return measure.critic(critiques, drafts(solutions, frame), names, steps=p.steps)
+    if p.which == "vote":
+        critiques = job.inputs["critiques"].table("critiques")
+        return measure.vote(solutions, critiques, names, ks=p.ks, seed=job.derive("majority"))
     return measure.correction(job.inputs["refinements"].table("refinements"), solutions, names)
 
 
