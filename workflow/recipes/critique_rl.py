@@ -20,7 +20,9 @@ HALVES = {
 class Params(RecipeParams):
     """Critique-RL: two-stage reinforcement learning of a critic."""
 
-    drafts: int = Field(3, ge=1, description="solutions per training problem, drawn once (paper: 10 at temperature 0.7)")
+    drafts: int = Field(
+        3, ge=1, description="solutions per training problem, drawn once (paper: 10 at temperature 0.7)"
+    )
     test_drafts: int = Field(4, ge=1, description="solutions per test problem on which critics are measured")
     teacher: knobs("critique") = Field(
         default_factory=knobs("critique"), description="the oracle whose noisy critiques warm the critic up: its dials"
