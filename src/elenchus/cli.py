@@ -192,6 +192,47 @@ def plan(recipe: str, stages_: bool, json_: bool) -> None:
             )
 
 
+@main.command(short_help="Claims of papers with their verdicts, as evidence/ has them.")
+@click.argument("recipe", required=False)
+@JSON
+@plain
+def claims(recipe: str | None, json_: bool) -> None:
+    """Show the claims of RECIPE, or of all recipes, with their verdicts, intervals and what the papers say.
+
+    Example:  elenchus claims b_star
+    """
+    from elenchus import evidence
+
+    whole = project()
+    names = [whole.recipe(recipe).recipe.id] if recipe else evidence.known(whole.root)
+    found = [evidence.read(whole.root, name) for name in names]
+    if json_:
+        return as_json({e["id"]: e["claims"] for e in found})
+    for e in found:
+        click.echo(evidence.spoken(e))
+        stale = evidence.stale(e, whole.evidence(e["id"]))
+        if stale:
+            click.echo(
+                f"  out of date: {', '.join(stale[:5])} would be made otherwise today; snakemake evidence_{e['id']}"
+            )
+    if not found:
+        click.echo("no evidence yet; `snakemake evidence` makes it")
+
+
+@main.command(short_help="Write the recipes' pages and the README's table from evidence/.")
+@plain
+def pages() -> None:
+    """Write docs/recipes/ and the README's table of papers again, from recipes and evidence.
+
+    `snakemake evidence` does so itself; this is for changes of a recipe's text.
+    """
+    from elenchus import pages as pages_
+
+    whole = project()
+    for path in pages_.write(whole):
+        click.echo(path.relative_to(whole.root))
+
+
 def _escape(text: str) -> str:
     from rich.markup import escape
 
