@@ -349,6 +349,16 @@ class Lab:
         self.measured.append(Measured(evaluation, arm or self._arm, self.seed, at or 0, subject))
         return evaluation
 
+    def measure_critiques(
+        self, said: Stage, reviser: Stage, solutions: Stage, problems: Stage, *, subject: str = "critic", **revision
+    ) -> Stage:
+        """Measure critiques `said` of `solutions`, as critiques and by what `reviser` makes of them. Returns refinements."""
+        revised = self.refine(reviser, said, solutions, problems, **revision)
+        given = {"solutions": solutions, "critiques": said}
+        self.measure(self.evaluate("critic", problems, **given), subject=subject)
+        self.measure(self.evaluate("correction", problems, **given, refinements=revised), subject=subject)
+        return revised
+
     def evaluate(
         self,
         which: str,

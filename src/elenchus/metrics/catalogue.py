@@ -57,6 +57,11 @@ METRICS: dict[str, Metric] = {
     "accuracy": Metric("share of solutions with the right answer"),
     "pass@": Metric("chance that k samples hold a right answer, or s different right solutions (pass@k-s)"),
     "majority@": Metric("chance that the most frequent answer of k samples is right, ties broken at random"),
+    "filtered_majority@": Metric(
+        "majority@k of those samples alone that the critic does not call wrong, of all where none is left (RefCritic)"
+    ),
+    "filtered_gain@": Metric("filtered_majority@k less majority@k, on the same samples", bounds=(-1.0, 1.0)),
+    "filtered_growth@": Metric("filtered_gain@k less filtered_gain@s (filtered_growth@k-s)", bounds=(-2.0, 2.0)),
     "best@": Metric("chance that the best-scored of k samples is right"),
     "reward@": Metric("chance that the s best-scored of k samples are all right (reward@k-s)"),
     "diversity": Metric("share of different steps among the steps of a problem's right solutions"),
@@ -111,7 +116,7 @@ METRICS: dict[str, Metric] = {
     "refinements_parsed": Metric("share of refinements that keep to the format"),
     "refinement_tokens": Metric("tokens of a refinement", "lower", None),
 }
-NUMBERED = re.compile(r"^(pass|majority|best|reward)@\d+(-\d+)?$")
+NUMBERED = re.compile(r"^(pass|majority|filtered_majority|filtered_gain|filtered_growth|best|reward)@\d+(-\d+)?$")
 
 
 def find(name: str) -> Metric:
