@@ -282,6 +282,48 @@ class Lab:
         """Return a process-reward / value head trained on step labels."""
         return self.stage("process_head", name, params, model=model, labels=labels, problems=problems)
 
+    # -- single steps ----------------------------------------------------------------------------------------------
+
+    def cases(self, solutions: Stage, problems: Stage, name: str = "cases", **params) -> Stage:
+        """Return single steps to judge, as many wrong as right, and the lessons that they are for either player."""
+        return self.stage("cases", name, params, solutions=solutions, problems=problems)
+
+    def games(
+        self,
+        generator: Stage | None,
+        critic: Stage,
+        solutions: Stage,
+        problems: Stage,
+        *,
+        solver: Stage | None = None,
+        name: str = "games",
+        **params,
+    ) -> Stage:
+        """Return the paid moves of a generator that spoils right steps and a critic; generator None: by program."""
+        given = {"generator": generator, "critic": critic, "solver": solver}
+        params = {"batch_size": self.config.engine.batch_size, **params}
+        return self.stage("games", name, params, solutions=solutions, problems=problems, **given)
+
+    def offline_rl(
+        self, model: Stage, moves: Sequence[Stage], examples: Sequence[Stage], name: str = "offline-rl", **params
+    ) -> Stage:
+        """Return a player trained on the moves of games, with round-0 examples mixed in."""
+        return self.stage("offline_rl", name, params, model=model, moves=moves, examples=examples)
+
+    def judge(
+        self, critic: Stage, cases: Sequence[Stage], problems: Stage, name: str = "judgements", **params
+    ) -> Stage:
+        """Return a step critic's judgements of single steps, measured."""
+        params = {"batch_size": self.config.engine.batch_size, **params}
+        return self.stage("judge", name, params, critic=critic, cases=cases, problems=problems)
+
+    def guided_search(
+        self, actor: Stage, critic: Stage, problems: Stage, name: str = "guided-solutions", **params
+    ) -> Stage:
+        """Return solutions written step by step, a step that the critic rejects sampled again."""
+        params = {"batch_size": self.config.engine.batch_size, **params}
+        return self.stage("guided_search", name, params, actor=actor, critic=critic, problems=problems)
+
     # -- rounds ----------------------------------------------------------------------------------------------------
 
     def score(

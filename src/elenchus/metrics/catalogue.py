@@ -37,6 +37,11 @@ def harmonic(ratios: np.ndarray) -> np.ndarray:
     return np.where(bottom == 0, 0.0, top / np.where(bottom == 0, 1.0, bottom))
 
 
+def mean(ratios: np.ndarray) -> np.ndarray:
+    """Return the mean of several ratios (..., n)."""
+    return ratios.mean(axis=-1)
+
+
 def gain(ratios: np.ndarray) -> np.ndarray:
     """Return the second ratio less the first."""
     return ratios[..., 1] - ratios[..., 0]
@@ -96,6 +101,21 @@ METRICS: dict[str, Metric] = {
     ),
     # preference pairs
     "pair_accuracy": Metric("share of pairs whose chosen critique is truly the better one, by exact severity"),
+    # a critic of single steps
+    "step_recall_wrong": Metric("share of the wrong steps that are called bad"),
+    "step_recall_right": Metric("share of the right steps that are called good"),
+    "step_balanced_accuracy": Metric(
+        "mean of the recalls on wrong and on right steps",
+        parts=("step_recall_wrong", "step_recall_right"),
+        statistic=mean,
+    ),
+    "step_harmonic": Metric(
+        "harmonic mean of the two", parts=("step_recall_wrong", "step_recall_right"), statistic=harmonic
+    ),
+    "judgements_parsed": Metric("share of judgements that can be read"),
+    # games against it
+    "sneaks_valid": Metric("share of the generator's steps that are errors"),
+    "sneaks_won": Metric("share of the generator's steps that are errors and pass the critic"),
     # a correction
     "acc1": Metric("accuracy before"),
     "acc2": Metric("accuracy after"),
