@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from elenchus import seeds
 from elenchus.claims import Claim
 from elenchus.config import Base
 from elenchus.errors import UserError, did_you_mean
@@ -110,10 +111,14 @@ class Lab:
 
     # -- problems and models ---------------------------------------------------------------------------------------
 
-    def problems(self, split: str, n: int | None = None) -> Stage:
-        """Return the problems of a split ("train", "validation", "test"); n defaults to params.yaml's number."""
+    def problems(self, split: str, n: int | None = None, *, draw: int = 0) -> Stage:
+        """Return the problems of a split ("train", "validation", "test"); n defaults to params.yaml's number.
+
+        draw: another number, other problems of the split (a few may be the same).
+        """
         p = self.config.problems
-        params = {"family": p.family, "options": p.options, "split": split, "n": n or getattr(p, split), "seed": p.seed}
+        seed = seeds.derive("draw", p.seed, draw) if draw else p.seed
+        params = {"family": p.family, "options": p.options, "split": split, "n": n or getattr(p, split), "seed": seed}
         return self.stage("problems", f"problems-{split}", params)
 
     def disjoint(self, *splits: Stage) -> Stage:
@@ -186,6 +191,25 @@ class Lab:
     ) -> Stage:
         """Return solutions with errors put in on purpose: exact ones, or the sound ones of `solutions`; and step labels."""
         return self.stage("inject", name, params, problems=problems, solutions=solutions)
+    def step_pairs(
+        self,
+        problems: Stage,
+        *,
+        trees: Stage | None = None,
+        solutions: Stage | None = None,
+        name="step-pairs",
+        **params,
+    ) -> Stage:
+        """Return preference pairs: of sibling steps of `trees` whose root moved, or of right and wrong `solutions`."""
+        return self.stage(
+            "step_pairs", name, params, problems=problems, trees=trees, solutions=trees if trees else solutions
+        )
+
+    def answer(
+        self, solutions: Stage, problems: Stage, *, scores: Stage | None = None, name: str = "answers", **params
+    ) -> Stage:
+        """Return one solution per problem, chosen of `solutions` without a look at the outcome."""
+        return self.stage("answer", name, params, solutions=solutions, problems=problems, scores=scores)
 
     # -- critiques -------------------------------------------------------------------------------------------------
 
@@ -261,6 +285,12 @@ class Lab:
     def dpo(self, model: Stage, pairs: Stage, name: str = "dpo", **params) -> Stage:
         """Return `model` trained by DPO on preference pairs."""
         return self.stage("dpo", name, params, model=model, pairs=pairs)
+
+    def step_dpo(
+        self, model: Stage, pairs: Stage, *, reference: Stage | None = None, name: str = "step-dpo", **params
+    ) -> Stage:
+        """Return `model` trained by conservative DPO on step pairs; `reference`: None for the model at the start."""
+        return self.stage("step_dpo", name, params, model=model, pairs=pairs, reference=reference)
 
     def grpo(
         self,
@@ -401,29 +431,14 @@ class Lab:
         self.measure(self.evaluate("correction", problems, **given, refinements=revised), subject=subject)
         return revised
 
-    def evaluate(
-        self,
-        which: str,
-        problems: Stage,
-        *,
-        solutions: Stage,
-        critiques: Stage | None = None,
-        refinements: Stage | None = None,
-        scores: Stage | None = None,
-        pairs: Stage | None = None,
-        name: str | None = None,
-        **params,
-    ) -> Stage:
-        """Return the metrics of a policy, a critic, a correction or preference pairs."""
-        given = {"critiques": critiques, "refinements": refinements, "scores": scores, "pairs": pairs}
-        return self.stage(
-            "evaluate",
-            name or f"evaluation-{which}",
-            {"which": which, **params},
-            problems=problems,
-            solutions=solutions,
-            **given,
-        )
+    def evaluate(self, which: str, problems: Stage, *, name: str | None = None, **given) -> Stage:
+        """Return the metrics of `which`: "policy", "critic", "correction" and so on, as the stage kind lists them.
+
+        given: stages are inputs (solutions, critiques, refinements, scores, ...), everything else is a parameter.
+        """
+        inputs = {k: v for k, v in given.items() if v is None or isinstance(v, Stage)}
+        params = {"which": which, **{k: v for k, v in given.items() if k not in inputs}}
+        return self.stage("evaluate", name or f"evaluation-{which}", params, problems=problems, **inputs)
 
     def at(self, arm: str, subject: str = "policy", round: int = 0) -> dict:
         """Return the name of what was measured, for comparisons and claims."""

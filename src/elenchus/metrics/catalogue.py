@@ -116,6 +116,16 @@ METRICS: dict[str, Metric] = {
     # games against it
     "sneaks_valid": Metric("share of the generator's steps that are errors"),
     "sneaks_won": Metric("share of the generator's steps that are errors and pass the critic"),
+    # what search trees teach
+    "step_pair_accuracy": Metric("share of step pairs whose chosen side is right and whose rejected side is wrong"),
+    "step_pair_inverted": Metric(
+        "share of step pairs whose chosen side is wrong and whose rejected side is right", "lower"
+    ),
+    "step_pair_smoothing": Metric("mean label smoothing of step pairs", ""),
+    "value_rank": Metric(
+        "rank correlation of inferred step values with those by true distance, within a problem", bounds=(-1.0, 1.0)
+    ),
+    "value_gap": Metric("mean absolute gap of inferred step values and those by true distance", "lower"),
     # a correction
     "acc1": Metric("accuracy before"),
     "acc2": Metric("accuracy after"),
