@@ -45,6 +45,7 @@ from elenchus.worlds.crafting import (
 
 ACTOR, WORLD = "<assistant>", "<user>"
 ERRORS = ("waste", "missing", "detour", "dead", "format")
+UNLIMITED = 10**6
 GOALS, MADE = tuple(list(BOOK)[6:]), tuple(list(BOOK)[:6])  # MADE: what is made of raw things alone
 
 
@@ -99,20 +100,26 @@ def build(goal: str, bag: list[str], slack: int) -> Problem:
     return Problem(f"crafting-{digest[:12]}", "crafting", prompt, DONE, meta)
 
 
-def environment(problem: Problem, actions: Sequence[str] = ()) -> World:
-    """Return the problem's world after `actions` (reset and replay)."""
+def environment(problem: Problem, actions: Sequence[str] = (), limited: bool = True) -> World:
+    """Return the problem's world after `actions` (reset and replay). limited: it is over when the actions are used up."""
     meta = problem.meta
-    return World(meta["goal"], meta["bag"], meta["difficulty"] + meta["slack"], meta["slack"], actions)
+    limits = (meta["difficulty"] + meta["slack"], meta["slack"]) if limited else (UNLIMITED, UNLIMITED)
+    return World(meta["goal"], meta["bag"], *limits, actions)
 
 
-def written(problem: Problem, actions: list[str]) -> list[str]:
+def written(problem: Problem, actions: Sequence[str], limited: bool = True) -> list[str]:
     """Return the steps that `actions` make: each with the world's answer. Actions after the end are left out."""
-    world, steps = environment(problem), []
+    world, steps = environment(problem, limited=limited), []
     for action in actions:
         if world.over:
             break
-        steps.append(f"{action} {WORLD} {world.step(action)[0]}")
+        steps.append(step(action, world.step(action)[0]))
     return steps
+
+
+def step(action: str, answer: str) -> str:
+    """Return the step of an action and the world's answer."""
+    return f"{action} {WORLD} {answer}"
 
 
 def action_of(step: str) -> str:
@@ -140,8 +147,9 @@ def score(problem: Problem, steps: list[str] | tuple[str, ...]) -> float:
     """Return what an episode is worth: 0 without the goal, 1 by a shortest way, 1/2 with all actions used. Waits are free."""
     if not steps or not steps[-1].endswith(f" {DONE}"):
         return 0.0
-    extra = sum(action_of(step) != WAIT for step in steps) - problem.meta["difficulty"]
-    return 1.0 - extra / (2 * problem.meta["slack"]) if extra else 1.0
+    taken = sum(action_of(step) != WAIT for step in steps)
+    extra = taken - problem.meta["difficulty"]
+    return max(0.0, 1.0 - extra / (2 * problem.meta["slack"])) if extra > 0 else 1.0
 
 
 def reference(problem: Problem) -> list[str]:
@@ -214,9 +222,9 @@ def corrupt(problem: Problem, rng: random.Random, rate: float) -> list[str]:
     while not world.over:
         ought = best(world)
         action = ought if ought is not None and not rng.random() < rate else _wrong(world, rng)
-        steps.append(f"{action} {WORLD} {world.step(action)[0]}")
+        steps.append(step(action, world.step(action)[0]))
         if action != ought and not world.over and world.waits_left and rng.random() < 0.2:
-            steps.append(f"{WAIT} {WORLD} {world.step(WAIT)[0]}")
+            steps.append(step(WAIT, world.step(WAIT)[0]))
     return steps
 
 
@@ -264,7 +272,7 @@ def _follow(problem: Problem, actions: list[str]) -> list[str]:
     """Return the steps of the reference way that follows `actions`."""
     world, steps = environment(problem, actions), []
     while (action := best(world)) is not None:
-        steps.append(f"{action} {WORLD} {world.step(action)[0]}")
+        steps.append(step(action, world.step(action)[0]))
     return steps
 
 

@@ -1,4 +1,4 @@
-"""Metrics of a policy, a critic or a correction, with bootstrap intervals over problems, and their per-problem parts.
+"""Metrics of a policy, an agent, a critic or a correction, with bootstrap intervals over problems, and their per-problem parts.
 
 Sources: B-STaR (2412.17256) for pass@k-s and diversity, ProcessBench (2412.06559) for first-error F1, "Confidence v.s.
 Critique" (2412.19513) for CL, CS and RSS; `metrics/catalogue.py` says what each metric is.
@@ -18,13 +18,15 @@ from elenchus.errors import UserError
 from elenchus.job import Job
 from elenchus.stages import Estimate, StageParams
 
-NEEDS = {"policy": (), "critic": ("critiques",), "correction": ("refinements",)}
+NEEDS = {"policy": (), "agent": (), "critic": ("critiques",), "correction": ("refinements",)}
 
 
 class Params(StageParams):
     """What is measured."""
 
-    which: Literal["policy", "critic", "correction"] = Field("policy", description="what the tables are about")
+    which: Literal["policy", "agent", "critic", "correction"] = Field(
+        "policy", description="what the tables are about; an agent is a policy in a world"
+    )
     ks: tuple[int, ...] = Field(
         (), description="policy: sample counts of pass@k; empty: powers of two, and all samples"
     )
@@ -60,11 +62,13 @@ def run(job: Job) -> None:
 def _parts(job: Job):
     """Return the `items` table of what is measured."""
     from elenchus.critics.drafts import drafts
-    from elenchus.metrics import measure
+    from elenchus.metrics import agent, measure
 
     p = job.params
     frame, solutions = job.inputs["problems"].table("problems"), job.inputs["solutions"].table("solutions")
     names = sorted(frame["problem_id"])
+    if p.which == "agent":
+        return agent.agent(solutions, frame, ks=p.ks, s=p.s, seed=job.derive("majority"))
     if p.which == "policy":
         scores = job.inputs["scores"].table("scores") if "scores" in job.inputs else None
         return measure.policy(solutions, names, ks=p.ks, s=p.s, scores=scores, seed=job.derive("majority"))
