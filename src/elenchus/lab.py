@@ -150,6 +150,11 @@ class Lab:
         """Return n solutions per problem by `actor`; `setting` (a balance stage) overrides the temperature."""
         return self.stage("sample", name, self._sampling(params), actor=actor, problems=problems, setting=setting)
 
+    def act(self, actor: Stage, problems: Stage, *, name: str = "episodes", **params) -> Stage:
+        """Return solutions that `actor` acts out in the problems' worlds, n per problem and branches off failed ones."""
+        params = {"batch_size": self.config.engine.batch_size, **params}
+        return self.stage("act", name, params, actor=actor, problems=problems)
+
     def search(
         self, actor: Stage, problems: Stage, *, value_model: Stage | None = None, name: str = "trees", **params
     ) -> Stage:
@@ -191,6 +196,7 @@ class Lab:
     ) -> Stage:
         """Return solutions with errors put in on purpose: exact ones, or the sound ones of `solutions`; and step labels."""
         return self.stage("inject", name, params, problems=problems, solutions=solutions)
+
     def step_pairs(
         self,
         problems: Stage,
@@ -281,6 +287,18 @@ class Lab:
     ) -> Stage:
         """Return `model` fine-tuned on examples; `previous` hands on its optimizer (B-STaR's online RFT)."""
         return self.stage("sft", name, params, model=model, examples=examples, previous=previous)
+
+    def splice(
+        self, solutions: Stage, problems: Stage, *, critiques: Stage | None = None, name: str = "dialogues", **params
+    ) -> Stage:
+        """Return dialogues to learn, of episodes: good ones, and revision trajectories cut where `critiques` say."""
+        return self.stage("splice", name, params, solutions=solutions, problems=problems, critiques=critiques)
+
+    def sft_turns(
+        self, model: Stage, examples: Sequence[Stage], *, previous: Stage | None = None, name: str = "sft", **params
+    ) -> Stage:
+        """Return `model` fine-tuned on dialogues, the loss on their learned turns only."""
+        return self.stage("sft_turns", name, params, model=model, examples=examples, previous=previous)
 
     def dpo(self, model: Stage, pairs: Stage, name: str = "dpo", **params) -> Stage:
         """Return `model` trained by DPO on preference pairs."""

@@ -173,6 +173,15 @@ SCHEMAS: dict[str, dict[str, str]] = {
         "reward": "float",
         "outcome": "str",  # the game's end in one word
     },
+    "splices": {  # revision trajectories
+        "problem_id": "str",
+        "bad": "str",  # solution ids
+        "good": "str",
+        "steps": "list[str]",  # as played again; step `kept` is the revision signal
+        "kept": "int",  # steps of the bad path
+        "consistent": "bool",  # the good actions still lead to the goal
+        "used": "bool",
+    },
     "metrics": {  # one row a metric of one subject
         "metric": "str",
         "value": "float",

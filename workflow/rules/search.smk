@@ -10,6 +10,14 @@ use rule stage as sample with:
     threads: stages.load("sample").THREADS
 
 
+use rule stage as act with:
+    output:
+        "results/act/{digest}/stage.json",
+    log:
+        "results/log/act/{digest}.log",
+    threads: stages.load("act").THREADS
+
+
 use rule stage as search with:
     output:
         "results/search/{digest}/stage.json",

@@ -73,6 +73,13 @@ METRICS: dict[str, Metric] = {
     "sound": Metric("share of right-answered solutions in which every step is right"),
     "parsed": Metric("share of solutions that keep to the format"),
     "tokens": Metric("tokens of a solution", "lower", None),
+    # an agent
+    "score": Metric("what an episode is worth: 1 by a shortest way, less by longer ones, 0 without the goal"),
+    "actions": Metric("actions of an episode", "lower", None),
+    "loop_rate": Metric("share of an episode's pairs of successive actions that it has made before", "lower"),
+    "detected": Metric("share of erroneous episodes in which a revision signal follows the first wrong action"),
+    "detection_delay": Metric("steps from the first wrong action to the revision signal after it", "lower", None),
+    "needless_signals": Metric("share of episodes with a revision signal before any wrong action", "lower"),
     # a critic
     "acc_error": Metric("share of erroneous solutions whose first wrong step is named"),
     "acc_correct": Metric("share of sound solutions in which no error is found"),
