@@ -144,6 +144,44 @@ SCHEMAS: dict[str, dict[str, str]] = {
         "reply": "str",  # role that replies
         "completion": "str",
     },
+    "cases": {  # single steps to judge
+        "case_id": "str",
+        "problem_id": "str",
+        "prefix": "list[str]",  # the steps before it
+        "step": "str",
+        "right": "str",  # the step that should stand there, "" where not known
+        "ok": "bool",  # exact
+        "error": "str",  # its type, "" none
+        "origin": "str",  # who wrote it: solver, generator, random
+    },
+    "judgements": {  # of single steps, by a step critic
+        "case_id": "str",
+        "problem_id": "str",
+        "ok": "bool",  # exact
+        "said": "str",  # "good", "bad", "" where it cannot be read
+        "text": "str",
+        "tokens": "int",
+    },
+    "moves": {  # what players wrote in games, and what it earned
+        "move_id": "str",
+        "game": "int",
+        "player": "str",
+        "problem_id": "str",
+        "prompt": "str",  # JSON list of messages
+        "reply": "str",  # role that replies
+        "completion": "str",
+        "reward": "float",
+        "outcome": "str",  # the game's end in one word
+    },
+    "splices": {  # revision trajectories
+        "problem_id": "str",
+        "bad": "str",  # solution ids
+        "good": "str",
+        "steps": "list[str]",  # as played again; step `kept` is the revision signal
+        "kept": "int",  # steps of the bad path
+        "consistent": "bool",  # the good actions still lead to the goal
+        "used": "bool",
+    },
     "metrics": {  # one row a metric of one subject
         "metric": "str",
         "value": "float",

@@ -20,6 +20,25 @@ use rule stage as sft with:
         runtime=lambda wildcards, attempt: 60 * attempt,
 
 
+use rule stage as splice with:
+    output:
+        "results/splice/{digest}/stage.json",
+    log:
+        "results/log/splice/{digest}.log",
+    threads: stages.load("splice").THREADS
+
+
+use rule stage as sft_turns with:
+    output:
+        "results/sft_turns/{digest}/stage.json",
+    log:
+        "results/log/sft_turns/{digest}.log",
+    threads: stages.load("sft_turns").THREADS
+    resources:
+        mem_mb=3000,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+
+
 use rule stage as dpo with:
     output:
         "results/dpo/{digest}/stage.json",
