@@ -427,6 +427,16 @@ def test_summary_pairs_arms_over_seeds(workshop, base, taught):
     assert ("good", "pass@1") in over.index and ("bad", "pass@1") not in over.index
     assert len(frame[(frame["metric"] == "first_error_f1")]) == 2 * 4
 
+    alone = [{"name": "finds errors at all", "metric": "acc_error", "better": better, "than": None}]
+    silent = evaluations({"miss_rate": 1.0})  # flags nothing: precision is of nothing
+    given += silent
+    labels += [{"arm": "silent", "round": 1, "seed": s, "subject": "critic"} for s in range(3)]
+    nothing = {"name": "precise", "metric": "unit_precision", "better": better, "than": {**than, "arm": "silent"}}
+    made, _ = workshop.run("summary", {"labels": labels, "comparisons": [*alone, nothing]}, evaluations=given)
+    first, second = json.loads(made.file("summary.json").read_text())["comparisons"]
+    assert first["value"] == first["better_value"] > 0.5 and first["than_value"] == 0.0 and first["low"] is not None
+    assert second["value"] is None and second["low"] is None and second["seeds"] == 3
+
     for wrong, message in (
         ({**asked[0], "than": {**than, "arm": "ugly"}}, "nothing was measured of critic of ugly, round 1"),
         ({**asked[0], "metric": "delta"}, "has no delta; it has"),
