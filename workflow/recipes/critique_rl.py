@@ -23,6 +23,7 @@ class Params(RecipeParams):
     drafts: int = Field(
         3, ge=1, description="solutions per training problem, drawn once (paper: 10 at temperature 0.7)"
     )
+    temperature: float = Field(1.0, gt=0, description="of all drafts (paper: 0.7)")
     test_drafts: int = Field(4, ge=1, description="solutions per test problem on which critics are measured")
     teacher: knobs("critique") = Field(
         default_factory=knobs("critique"), description="the oracle whose noisy critiques warm the critic up: its dials"
@@ -70,17 +71,17 @@ def critique_rl(lab, p):
        samples an instruct model's and keeps those under which the refinement is right.
     3. GRPO takes the place of RLOO: the group's mean includes the sample itself. Advantages are divided by their spread in
        the batch (`scale_rewards: batch`), where the released code whitens returns; groups have 8 critiques (paper: 4).
-    4. 2 x 20 steps at 3e-4 (paper: 2 x 500 at 5e-7). Every arm restarts its optimizer, its warm-up and its KL reference at
+    4. 2 x 16 steps of 128 critiques at 1e-4 (paper: 2 x 500 of 64 at 5e-7, two on each batch). Every arm restarts its optimizer, its warm-up and its KL reference at
        half time, so that a second stage is no advantage of its own.
     5. The last weights are measured; the paper reports the best of 500 steps.
-    6. Drafts are drawn 3 a problem at temperature 1 (paper: 10 at 0.7); half of those in a step are wrong.
+    6. Drafts are drawn 3 a problem at temperature 1 (paper: 10 at 0.7).
     7. Verdicts are read strictly and have to agree with the judgement of the steps; the released code finds substrings.
     """
     train, validation, test = (lab.problems(s) for s in ("train", "validation", "test"))
     lab.disjoint(train, validation, test)
     actor = lab.seed_model()
-    drafts = lab.sample(actor, train, n=p.drafts, name="drafts")
-    held_out = lab.sample(actor, test, n=p.test_drafts, name="test-drafts")
+    drafts = lab.sample(actor, train, n=p.drafts, temperature=p.temperature, name="drafts")
+    held_out = lab.sample(actor, test, n=p.test_drafts, temperature=p.temperature, name="test-drafts")
     taught = lab.oracle_critique("teacher", drafts, train, **p.teacher)
     examples = lab.examples(train, solutions=drafts, critiques=taught)
     kinds = rewards(p)
