@@ -71,8 +71,8 @@ def critique_rl(lab, p):
        samples an instruct model's and keeps those under which the refinement is right.
     3. GRPO takes the place of RLOO: the group's mean includes the sample itself. Advantages are divided by their spread in
        the batch (`scale_rewards: batch`), where the released code whitens returns; groups have 8 critiques (paper: 4).
-    4. 2 x 16 steps of 128 critiques at 1e-4 (paper: 2 x 500 of 64 at 5e-7, two on each batch). Every arm restarts its optimizer, its warm-up and its KL reference at
-       half time, so that a second stage is no advantage of its own.
+    4. 2 x 16 steps of 128 critiques at 1e-4 (paper: 2 x 500 of 64 at 5e-7, two on each batch). Every arm restarts its
+       optimizer, its warm-up and its KL reference at half time, so that a second stage is no advantage of its own.
     5. The last weights are measured; the paper reports the best of 500 steps.
     6. Drafts are drawn 3 a problem at temperature 1 (paper: 10 at 0.7).
     7. Verdicts are read strictly and have to agree with the judgement of the steps; the released code finds substrings.
