@@ -43,6 +43,8 @@ def pages() -> None:
     """Write docs/recipes/ and the README's table of papers again, from recipes and evidence.
 
     `snakemake evidence` does so itself; this is for changes of a recipe's text.
+
+    Example:  elenchus pages
     """
     from elenchus import pages as pages_
 
