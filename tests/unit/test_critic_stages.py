@@ -428,14 +428,15 @@ def test_summary_pairs_arms_over_seeds(workshop, base, taught):
     assert len(frame[(frame["metric"] == "first_error_f1")]) == 2 * 4
 
     alone = [{"name": "finds errors at all", "metric": "acc_error", "better": better, "than": None}]
-    silent = evaluations({"miss_rate": 1.0})  # flags nothing: precision is of nothing
-    given += silent
-    labels += [{"arm": "silent", "round": 1, "seed": s, "subject": "critic"} for s in range(3)]
-    nothing = {"name": "precise", "metric": "unit_precision", "better": better, "than": {**than, "arm": "silent"}}
-    made, _ = workshop.run("summary", {"labels": labels, "comparisons": [*alone, nothing]}, evaluations=given)
-    first, second = json.loads(made.file("summary.json").read_text())["comparisons"]
-    assert first["value"] == first["better_value"] > 0.5 and first["than_value"] == 0.0 and first["low"] is not None
-    assert second["value"] is None and second["low"] is None and second["seeds"] == 3
+    made, _ = workshop.run("summary", {"labels": labels, "comparisons": alone}, evaluations=given)
+    (found,) = json.loads(made.file("summary.json").read_text())["comparisons"]
+    assert found["value"] == found["better_value"] > 0.5 and found["than_value"] == 0.0 and found["mdd"] > 0
+
+    silent = evaluations({"miss_rate": 1.0})  # flags no step, so that of its precision there is no number
+    precision = [{**asked[0], "metric": "unit_precision"}]
+    made, _ = workshop.run("summary", {"labels": labels[:6], "comparisons": precision}, evaluations=given[:3] + silent)
+    (found,) = json.loads(made.file("summary.json").read_text())["comparisons"]
+    assert found["better_value"] == 1.0 and found["than_value"] is found["value"] is found["low"] is None
 
     for wrong, message in (
         ({**asked[0], "than": {**than, "arm": "ugly"}}, "nothing was measured of critic of ugly, round 1"),

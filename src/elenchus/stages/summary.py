@@ -125,23 +125,19 @@ def _compare(c: Comparison, tables: dict[Subject, dict[int, object]], seed: int)
     if not both:
         raise UserError(f"comparison {c.name!r}: {c.better} and {c.than} share no seed")
     sides = {name: [tables[subject][s] for s in both] for name, subject in asked.items()}
-    values, stacks = {"better_value": None, "than_value": 0.0 if c.than is None else None}, {}
+    values = {"than_value": 0.0}
     for name, frames in sides.items():
-        of = stacks[name] = items.stack(frames)
-        if not set(catalogue.parts_of(c.metric)) <= of.values.keys():
+        of = items.stack(frames)
+        if c.metric not in catalogue.computable(of.values):  # measured, but of nothing (no step flagged): no number
             raise UserError(
                 f"comparison {c.name!r}: {asked[name]} has no {c.metric}; it has {', '.join(items.measured(of))}"
             )
-    found = dict.fromkeys(("value", "low", "high", "se", "df", "effect", "mdd"))  # null: nothing to measure it on
-    of = next(iter(stacks.values()))
-    found |= {"seeds": len(both), "items": len(of.items)}
-    if all(c.metric in items.measured(of) for of in stacks.values()):
-        values |= {f"{name}_value": items.interval(of, c.metric, seed).value for name, of in stacks.items()}
-        try:
-            found = asdict(items.difference(sides["better"], sides.get("than"), c.metric, seed))
-        except ValueError as e:
-            raise UserError(f"comparison {c.name!r}: {e}") from None
-    numbers = {k: None if v is None or v != v else v for k, v in {**values, **found}.items()}
+        values[f"{name}_value"] = items.interval(of, c.metric, seed).value
+    try:
+        found = asdict(items.difference(sides["better"], sides.get("than"), c.metric, seed))
+    except ValueError as e:
+        raise UserError(f"comparison {c.name!r}: {e}") from None
+    numbers = {k: None if v != v else v for k, v in {**values, **found}.items()}
     return {**c.model_dump(mode="json"), **numbers, "wanted": catalogue.find(c.metric).better, "paired_seeds": both}
 
 
