@@ -334,9 +334,9 @@ def test_balance_takes_the_temperature_whose_samples_are_right_and_different(wor
     grid = {"temperatures": [0.5, 1.5], "thresholds": [-1.5, 0.0], "target": 2}
     made, _ = workshop.run("balance", grid, solutions=pool, scores=scored)
     said = json.loads(made.file("settings.json").read_text())
-    # four equal right ones a problem: min(1 / 2, 1) * 1 / 4
+    # four equal right ones a problem are one: min(1 / 2, 1) * 1 / 1
     assert (said["temperature"], said["threshold"]) == (0.5, 0.0)
-    assert said["balance_score"] == pytest.approx(0.5 * 0.25)
+    assert said["balance_score"] == pytest.approx(0.5)
     assert len(said["grid"]) == 4
     more = json.loads(
         workshop.run("balance", {**grid, "samples": 8, "target": 4}, solutions=pool, scores=scored)[0]
@@ -376,6 +376,11 @@ def test_examples_of_every_kind(workshop, base, taught):
         "examples", {"of": "critiques", "keep": "mends"}, critiques=sleepy, refinements=revised, **base
     )
     assert len(mends.table("examples")) == revised.table("refinements")["correct"].sum()
+    both, _ = workshop.run(
+        "examples", {"of": "critiques", "keep": "verdict_and_mends"}, critiques=sleepy, refinements=revised, **base
+    )
+    kept = [set(e.table("examples")["example_id"]) for e in (verdict, mends, both)]
+    assert kept[2] == kept[0] & kept[1] != kept[0]
 
 
 def test_policy_metrics_by_hand(workshop, base):
