@@ -8,8 +8,12 @@ import pytest
 
 from elenchus import environment
 from elenchus.critics import games, mistakes, step
+from elenchus.critics.drafts import Draft
 from elenchus.critics.format import Unit
+from elenchus.engines import Completion, Sampling
 from elenchus.problems import chain
+from elenchus.search import guided
+from elenchus.stages import cases
 from elenchus.stages.offline_rl import Params
 from elenchus.training.settings import OverData
 
@@ -158,3 +162,105 @@ def _logprob(model, tokenizer, move) -> float:
     labels[:, :start] = -100
     with torch.no_grad():
         return offline_rl.mean_logprob(model.eval()(ids).logits, labels).item()
+
+
+def test_a_killed_training_goes_on_to_the_same_weights(tmp_path):
+    whole, _ = _train(tmp_path / "whole")
+
+    def kill(done, *_):
+        if done == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        _train(tmp_path / "killed", kill)
+    resumed, run = _train(tmp_path / "killed")
+    assert run.step == 8 and [s for s, m, _ in run.history if m == "ratio"] == list(range(1, 9))
+    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), resumed.parameters(), strict=True))
+
+
+def _train(folder, progress=lambda *_: None):
+    tokenizer = models.new_tokenizer(chain.vocabulary(chain.Options()))
+    model = models.new_model(len(tokenizer), width=32, layers=1, heads=2, context=96, seed=3)
+    row = {"prompt": json.dumps(step.judging(case())), "reply": "critic", "completion": step.judgement(BAD)}
+    moves = [{**row, "reward": 1.0}, {**row, "completion": step.judgement(GOOD), "reward": -1.0}]
+    settings = Params(steps=8, batch=4, micro_batch=2, learning_rate=1e-3, save_steps=2)
+    run = offline_rl.train(
+        model,
+        tokenizer,
+        moves,
+        [row],
+        settings,
+        clip=0.2,
+        sft_weight=0.15,
+        balance=True,
+        work=folder,
+        seed=1,
+        cost=Cost(),
+        progress=progress,
+    )
+    return model, run
+
+
+class Scripted:
+    """An engine that answers prompts by a function, and remembers them."""
+
+    def __init__(self, answer):
+        self.answer, self.asked = answer, []
+        self.tokenizer = models.new_tokenizer(chain.vocabulary(chain.Options()))
+
+    def sample(self, prompts, sampling, seed, n=1):
+        self.asked += prompts
+        return [[self.answer(prompt, self.asked.count(prompt))] for prompt in prompts]
+
+
+def said(text, finish="stop"):
+    words = tuple(range(len(text.split())))
+    return Completion(words, text, tuple(0.0 for _ in words), finish)
+
+
+def solver(right_from):
+    """A solver that writes the second step right from its `right_from`-th try on."""
+    after = {"#1": "8 - 7 = 1 #2", "#3": "9 + 4 = 2 answer 2"}
+
+    def answer(prompt, tries):
+        last = prompt.split()[-1]
+        if last == "#2":
+            return said("1 * 9 = 9 #3" if tries >= right_from else "1 * 9 = 7 #3")
+        if "1 * 9 = 7" in prompt.partition("<assistant>")[2]:
+            return said("7 + 4 = 0 answer 0", "end")
+        return said(after[last], "stop" if last == "#1" else "end")
+
+    return Scripted(answer)
+
+
+def exact_critic(prompt, _):
+    words = prompt.partition("<assistant> ")[2].partition(" <critic>")[0].split()
+    steps = [" ".join(words[i + 1 : i + 6]) for i in range(0, len(words), 6)]
+    judged = step.Case("", PROBLEM, tuple(steps[:-1]), steps[-1], "", "solver")
+    return said(step.judgement(judged.truth()), "end")
+
+
+@pytest.mark.parametrize(("right_from", "answer"), [(1, "2"), (3, "2"), (4, "0")])
+def test_a_rejected_step_is_sampled_again_and_the_last_try_stands(right_from, answer):
+    critic = Scripted(exact_critic)
+    settings = {"step": Sampling(), "judgement": Sampling(), "tries": 3, "max_steps": 6, "seed": 1}
+    (found,) = guided.walk(solver(right_from), critic, [PROBLEM], **settings)
+    assert found.node.terminal and found.node.text.split()[-1] == answer
+    steps = 3 + min(right_from, 3) - 1  # the second is sampled until it is right, three times at most
+    assert len(critic.asked) == steps
+    assert found.tokens == 6 * (steps - 1) + 7
+
+
+def drafts_of(*solutions):
+    found = []
+    for i, steps in enumerate(solutions):
+        first = next((k for k, c in enumerate(chain.check_steps(PROBLEM, list(steps))) if not c.ok), -1)
+        found.append(Draft(f"d{i}", PROBLEM, chain.render(PROBLEM, list(steps)), steps, first == -1, first))
+    return found
+
+
+def test_right_steps_stand_before_the_first_error_and_the_wrong_step_is_that_error():
+    found = drafts_of(("8 - 7 = 1", "1 * 9 = 7", "7 + 4 = 0"), ("8 - 7 = 1", "1 * 9 = 9", "9 + 4 = 2"))
+    assert [c.id for c in cases.right_steps(found)] == ["d0#1", "d1#1", "d1#2", "d1#3"]
+    (wrong,) = cases.wrong_steps(found)
+    assert (wrong.prefix, wrong.step, wrong.right) == (("8 - 7 = 1",), "1 * 9 = 7", "1 * 9 = 9")
