@@ -88,7 +88,7 @@ def b_star(lab, p):
        with a probability and blurred, alike for equal steps in every round. The arms *_exact have no noise.
     3. The static setting is the grid's best at round 1, kept, in place of a search over whole runs with fixed settings.
     4. Solutions differ where their steps are written differently; solutions out of form are no candidates.
-    5. Best-of-K and reward@K-S rank by the process score alone: at test time the answer's reward is not known.
+    5. pass@1 is the mean of the K samples (paper: greedy); best-of-K and reward@K-S rank by the process score alone.
     6. No reference solutions among the candidates (`selection: {reference: true}` adds them, as the code does).
     7. Samples per problem and steps are equal in all arms; what the grid samples comes on top, as in the paper.
     """
