@@ -376,6 +376,11 @@ def test_examples_of_every_kind(workshop, base, taught):
         "examples", {"of": "critiques", "keep": "mends"}, critiques=sleepy, refinements=revised, **base
     )
     assert len(mends.table("examples")) == revised.table("refinements")["correct"].sum()
+    both, _ = workshop.run(
+        "examples", {"of": "critiques", "keep": "verdict_and_mends"}, critiques=sleepy, refinements=revised, **base
+    )
+    kept = [set(e.table("examples")["example_id"]) for e in (verdict, mends, both)]
+    assert kept[2] == kept[0] & kept[1] != kept[0]
 
 
 def test_policy_metrics_by_hand(workshop, base):

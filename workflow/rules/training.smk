@@ -20,12 +20,42 @@ use rule stage as sft with:
         runtime=lambda wildcards, attempt: 60 * attempt,
 
 
+use rule stage as splice with:
+    output:
+        "results/splice/{digest}/stage.json",
+    log:
+        "results/log/splice/{digest}.log",
+    threads: stages.load("splice").THREADS
+
+
+use rule stage as sft_turns with:
+    output:
+        "results/sft_turns/{digest}/stage.json",
+    log:
+        "results/log/sft_turns/{digest}.log",
+    threads: stages.load("sft_turns").THREADS
+    resources:
+        mem_mb=3000,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+
+
 use rule stage as dpo with:
     output:
         "results/dpo/{digest}/stage.json",
     log:
         "results/log/dpo/{digest}.log",
     threads: stages.load("dpo").THREADS
+    resources:
+        mem_mb=3000,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+
+
+use rule stage as step_dpo with:
+    output:
+        "results/step_dpo/{digest}/stage.json",
+    log:
+        "results/log/step_dpo/{digest}.log",
+    threads: stages.load("step_dpo").THREADS
     resources:
         mem_mb=3000,
         runtime=lambda wildcards, attempt: 60 * attempt,

@@ -14,6 +14,16 @@ A family module defines these names (`chain.py` is the model to copy):
     distance(problem, steps) -> int | None     fewest further steps to a right answer; None: no way from here
     vocabulary(options) -> list[str]           the words that prompts, solutions and critiques can hold
     drills(options, rng) -> Drill              one small exercise for the seed model's first phase
+
+An interactive family (`crafting.py`), whose steps are actions with a world's answers, defines these too:
+
+    environment(problem, actions, limited)     the world after `actions`: an `engines.rollout.Environment` with `over`
+    written(problem, actions, limited)         the steps that actions make; limited: by the episode's number of actions
+    messages(problem, steps) -> list[Message]  the dialogue of agent and world so far
+    step(action, answer), action_of(step)      put a step together, and take it apart
+    readable(action) -> bool                   whether a text is an action
+    score(problem, steps) -> float             what an episode is worth, 0 to 1
+    WAIT                                       the action that says that a mistake was made
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Worlds that agents act upon, with exact solvers. Problem families make tasks of them."""
