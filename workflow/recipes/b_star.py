@@ -82,7 +82,7 @@ def b_star(lab, p):
     (ReST-EM), turn one knob only, keep the first round's best setting, or are rewarded for answers alone.
 
     Departures
-    1. Problems are countdowns (reach a number from three or four others) in place of MATH, GSM8K, APPS and ARC; the
+    1. Problems are countdowns (reach a number from four others) in place of MATH, GSM8K, APPS and ARC; the
        policy is a seed model of 0.6 M parameters, and problems, samples, rounds and steps are fewer.
     2. The process reward is an exact step checker with dials in place of a trained reward model: scores are turned round
        with a probability and blurred, alike for equal steps in every round. The arms *_exact have no noise.
