@@ -65,7 +65,7 @@ def agent_r(lab, p):
     seed = lab.seed_model()
     measure(lab, p, seed, test)
     first = lab.act(seed, train, n=p.episodes, branches=p.branches)
-    said = lab.critique(seed, first, train, label="seed", temperature=0.0)
+    said = lab.critique(seed, first, train, label="actor", temperature=0.0)
     general = [lab.examples(train, solutions=first, critiques=said, limit=p.general)] if p.general else []
 
     for arm in lab.arms("agent_r", "direct_revision", "good_only", "oracle_cut"):

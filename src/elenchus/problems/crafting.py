@@ -185,8 +185,8 @@ def check_steps(problem: Problem, steps: list[str]) -> list[Check]:
 
     Errors: `dead` (no way to the goal is left, or not with the actions left), `waste` (junk), `missing` (impossible:
     nothing happens), `detour` (anything else that leads no nearer); `format` for a step that cannot be read, whose
-    answer is not the world's, or that comes after the end. working: the best action (the step's own where it is one);
-    expected: the world's answer to that; claimed: the answer to the step.
+    answer is not the world's, or that comes after the end. working: the step's action; expected: the world's answer to
+    the best action (the step's own where it is one); claimed: the answer to the step.
     """
     world, checks = environment(problem), []
     for step in steps:
@@ -194,7 +194,7 @@ def check_steps(problem: Problem, steps: list[str]) -> list[Check]:
         ought, before = best(world), world.left
         expected = NONE if ought is None else world.answer(ought)
         if world.over or not readable(action) or world.answer(action) != answer:
-            checks.append(Check(False, "format", ought or NONE, expected, NONE))
+            checks.append(Check(False, "format", NONE, expected, NONE))
             continue
         if action == WAIT:
             spent = world.step(action)[1]
@@ -206,7 +206,7 @@ def check_steps(problem: Problem, steps: list[str]) -> list[Check]:
             checks.append(Check(True, "", action, answer, answer))
             continue
         error = {JUNK: "waste", NOTHING: "missing"}.get(answer, "detour")
-        checks.append(Check(False, "dead" if after is None else error, ought or NONE, expected, answer))
+        checks.append(Check(False, "dead" if after is None else error, action, expected, answer))
     return checks
 
 
