@@ -153,17 +153,19 @@ def test_a_branch_replays_what_was_taken(tokenizer):
     assert len(engine.prompts) == 2 and row["tokens"] == 4
 
 
-def test_an_unreadable_action_ends_the_episode(tokenizer):
-    row, _ = play(tokenizer, episodes.Start(BOW), "join reed reed <user>", "join rope make <user>")
-    assert not row["parsed"] and not row["correct"] and row["finish"] == "unreadable"
-    assert row["steps"] == OPTIMAL[:1]
+def test_an_unreadable_action_costs_one_and_changes_nothing(tokenizer):
+    row, _ = play(
+        tokenizer, episodes.Start(BOW), "join reed reed <user>", "join rope make <user>", "", "join rope wood"
+    )
+    assert row["steps"] == [OPTIMAL[0], "mumble <user> nothing", "mumble <user> nothing", OPTIMAL[1]]
+    assert row["correct"] and row["first_error"] == 1 and row["error"] == "missing"
 
 
 def test_branches_start_inside_failed_episodes():
     rows = [
-        {"parsed": True, "correct": True, "steps": OPTIMAL},
-        {"parsed": True, "correct": False, "steps": WASTED},
-        {"parsed": False, "correct": False, "steps": []},
+        {"correct": True, "steps": OPTIMAL},
+        {"correct": False, "steps": WASTED},
+        {"correct": False, "steps": WASTED[:1]},
     ]
     starts = episodes.branches(BOW, rows, 30, random.Random(0))
     acts = [crafting.action_of(s) for s in WASTED]

@@ -30,6 +30,7 @@ from elenchus.worlds.crafting import (
     DONE,
     JOIN,
     JUNK,
+    MUMBLE,
     NOTHING,
     OK,
     PART,
@@ -131,7 +132,7 @@ def readable(action: str) -> bool:
     """Return whether a text is an action (possible or not)."""
     verb, *things = action.split(" ")
     known = all(thing in BOOK or thing in RAW for thing in things)
-    return action == WAIT or (known and len(things) == {JOIN: 2, PART: 1}.get(verb, -1))
+    return action in (WAIT, MUMBLE) or (known and len(things) == {JOIN: 2, PART: 1}.get(verb, -1))
 
 
 def messages(problem: Problem, steps: list[str] | tuple[str, ...]) -> list[dict[str, str]]:
@@ -245,7 +246,7 @@ def vocabulary(options: Options) -> list[str]:
     """Return the words of questions, episodes and critiques."""
     marks = [f"#{i + 1}" for i in range(options.max_actions + 2 * options.slack + 1)]
     answers = [JUNK, NOTHING, APART, OK, DONE]
-    return ["make", "from", JOIN, PART, WAIT, *RAW, *BOOK, *answers, ACTOR, WORLD, *marks, *WORDS, *ERRORS]
+    return ["make", "from", JOIN, PART, WAIT, MUMBLE, *RAW, *BOOK, *answers, ACTOR, WORLD, *marks, *WORDS, *ERRORS]
 
 
 def drills(options: Options, rng: random.Random) -> Drill:
@@ -283,7 +284,9 @@ def _wrong(world: World, rng: random.Random) -> str:
             action = rng.choice(possible)
         elif kind < 0.8 and len(world.bag) > 1:
             action = f"{JOIN} {' '.join(sorted(rng.sample(world.bag, 2)))}"
-        else:
+        elif kind < 0.9:
             action = f"{JOIN} {' '.join(rng.choice(list(PRODUCT)))}"
+        else:
+            action = MUMBLE
         if need is None or fewest(effect(world.bag, action)[0], world.goal) != need - 1:
             return action
