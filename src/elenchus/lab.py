@@ -251,6 +251,16 @@ class Lab:
             problems=problems,
         )
 
+    def revised(self, refinements: Stage, solutions: Stage, problems: Stage, name: str = "revised") -> Stage:
+        """Return the solutions that stand after a turn of refinement, for another turn or a measurement."""
+        return self.stage("revised", name, refinements=refinements, solutions=solutions, problems=problems)
+
+    def contrast(
+        self, solutions: Stage, problems: Stage, *, trees: Stage | None = None, name: str = "contrasts", **params
+    ) -> Stage:
+        """Return critiques of wrong paths beside right ones: of the same tree where `trees` are given."""
+        return self.stage("contrast", name, params, trees=trees, solutions=solutions, problems=problems)
+
     def aggregate(
         self, critiques: Sequence[Stage], solutions: Stage, problems: Stage, name: str = "aggregated", **params
     ) -> Stage:

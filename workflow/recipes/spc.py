@@ -29,7 +29,7 @@ class Params(RecipeParams):
     search: knobs("guided_search") = Field(
         default_factory=knobs("guided_search"), description="search under the critic"
     )
-    test_samples: int = Field(4, ge=1, description="solutions per test problem: natural errors, and searches")
+    test_samples: int = Field(4, ge=3, description="solutions per test problem: natural errors, searches, votes")
     test_games: int = Field(400, ge=1, description="games on test problems: generated errors")
 
 
