@@ -68,8 +68,8 @@ def rest_mcts(lab, p):
     4. All arms go on from the round before, with the same number of tokens sampled and trained on; ReST-EM's own paper
        starts from the base model each time. Equal right solutions are kept: a chain has only one.
     5. `self_rewarding` is DPO on right against wrong solutions, with the chosen ones' likelihood added (`dpo.sft_weight`).
-    6. At test time the reranker PRM is the last round's value model at the last step, so that the search alone differs;
-       the ORM is a head fitted to outcomes of the seed model's solutions of as many problems as were searched.
+    6. At test time the reranker PRM is the last round's value model (least step, chosen on validation problems), so that the
+       search alone differs; the ORM is a head fitted to outcomes of the seed model's solutions of the searched problems.
     7. The answer of a search is its finished leaf of the highest value.
     """
     train, test, seed = lab.problems("train", p.problems_searched), lab.problems("test"), lab.seed_model()
@@ -122,19 +122,20 @@ def measure(lab, p, policy, test):
 def answers(lab, p, policy, values, train, test):
     """Measure the answers of searches led by each round's value model, and of rerankers of as many tokens."""
 
-    def answer(subject, solutions, head=None, **params):
-        scores = lab.score(solutions, test, process_head=head, aggregate="last") if head else None
+    def answer(subject, solutions, head=None, aggregate="last", **params):
+        scores = lab.score(solutions, test, process_head=head, aggregate=aggregate) if head else None
         chosen = lab.answer(solutions, test, scores=scores, **params)
         lab.measure(lab.evaluate("policy", test, solutions=chosen), subject=subject)
 
+    settings = {**SETTINGS, **p.search, **p.test_search}
     for r in sorted({1, p.rounds}):
-        settings = {**SETTINGS, **p.search, **p.test_search}
         trees = lab.search(policy, test, value_model=values[r], name="test-trees", **settings)
         answer(f"search by value model {r}", trees, values[r])
-    pool = lab.sample(policy, test, n=p.best_of, name="test-pool")
+    heat = {k: settings[k] for k in ("temperature",) if k in settings}
+    pool = lab.sample(policy, test, n=p.best_of, name="test-pool", **heat)
     told = lab.sample(policy, train, n=p.samples, temperature=p.temperature, name="pool")
     outcomes = lab.label("checker", train, solutions=told, checker="outcome")
-    answer("best-of-N by PRM", pool, values[-1])
+    answer("best-of-N by PRM", pool, values[-1], aggregate="min")
     answer("best-of-N by ORM", pool, lab.process_head(policy, outcomes, train, name="outcome-head", **p.value))
     answer("self-consistency", pool, rule="majority")
 
