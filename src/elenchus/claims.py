@@ -37,7 +37,7 @@ class Claim(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     statement: str = Field(min_length=10, description="what is claimed, in our words")
-    paper: str = Field(min_length=3, description="the paper's value and setting, and where it stands there")
+    paper: str = Field(min_length=1, description="the paper's value and setting, and where it stands there")
     metric: str = Field(description="a metric of `metrics/catalogue.py`")
     better: Subject = Field(description="what is claimed to have more of it (or less, by direction)")
     than: Subject | None = Field(None, description="than what; null: than the margin itself")

@@ -327,19 +327,6 @@ def check() -> None:
     click.echo(f"{n} results, every file as its manifest says")
 
 
-@main.command(short_help="The JSON schema of params.yaml.")
-@plain
-def schema() -> None:
-    """Print the JSON schema of params.yaml, for editors.
-
-    Example:  elenchus schema > workflow/schemas/params.schema.json
-    """
-    from elenchus import config, recipes
-
-    found = recipes.load_all(config.project_root() / "workflow" / "recipes")
-    as_json(config.json_schema({r.id: r.params for r in found.values()}))
-
-
 @main.command(short_help="Write a recipe's data sets to data/ again.")
 @click.argument("recipe")
 @plain
@@ -358,3 +345,6 @@ def publish(recipe: str) -> None:
         )
     for name, files in views.publish(whole, chosen).items():
         click.echo(f"data/{name}: {', '.join(files)}, README.md")
+
+
+from elenchus import cli_papers as _papers  # noqa: E402, F401  its commands join the group

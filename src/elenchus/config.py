@@ -84,6 +84,13 @@ class OwnProblems(Section):
         return Problems.model_validate({**shared.model_dump(), **said})
 
 
+class Pretrained(Section):
+    """Which pretrained model everything starts from; no name: the seed model that the workflow trains itself."""
+
+    name: str = Field("", description="hub id in the local cache, or a folder; empty: the seed model")
+    revision: str = Field("main", description="commit, tag or branch on the hub")
+
+
 class RecipeParams(Section):
     """Base of every recipe's section: what it may say otherwise than the shared sections, beside its own knobs."""
 
@@ -92,10 +99,13 @@ class RecipeParams(Section):
         default_factory=knobs("seed_model"), description="laid over the section `seed_model`"
     )
 
+    base_model: Pretrained | None = Field(None, description="in place of the section `base_model`")
+
     def shared(self, base: Base) -> Base:
         """Return the shared sections as this recipe sees them."""
         model = {**base.seed_model, **self.seed_model}
         own = {"problems": self.problems.over(base.problems), "seed_model": knobs("seed_model")(**model)}
+        own["base_model"] = self.base_model or base.base_model
         return base.model_copy(update=own)
 
 
@@ -124,6 +134,9 @@ class Base(Section):
     problems: Problems = Field(default_factory=Problems, description="problem sets")
     seed_model: knobs("seed_model") = Field(
         default_factory=knobs("seed_model"), description="the seed model's training"
+    )
+    base_model: Pretrained = Field(
+        default_factory=Pretrained, description="a pretrained model in the seed model's place"
     )
     engine: Budget = Field(default_factory=Budget, description="sampling engines")
     cluster: dict[str, Any] = Field(

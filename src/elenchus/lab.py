@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from elenchus import seeds
 from elenchus.claims import Claim
 from elenchus.config import Base
 from elenchus.errors import UserError, did_you_mean
@@ -110,10 +111,14 @@ class Lab:
 
     # -- problems and models ---------------------------------------------------------------------------------------
 
-    def problems(self, split: str, n: int | None = None) -> Stage:
-        """Return the problems of a split ("train", "validation", "test"); n defaults to params.yaml's number."""
+    def problems(self, split: str, n: int | None = None, *, draw: int = 0) -> Stage:
+        """Return the problems of a split ("train", "validation", "test"); n defaults to params.yaml's number.
+
+        draw: another number, other problems of the split (a few may be the same).
+        """
         p = self.config.problems
-        params = {"family": p.family, "options": p.options, "split": split, "n": n or getattr(p, split), "seed": p.seed}
+        seed = seeds.derive("draw", p.seed, draw) if draw else p.seed
+        params = {"family": p.family, "options": p.options, "split": split, "n": n or getattr(p, split), "seed": seed}
         return self.stage("problems", f"problems-{split}", params)
 
     def disjoint(self, *splits: Stage) -> Stage:
@@ -121,7 +126,13 @@ class Lab:
         return self.stage("disjoint", "disjoint", problems=splits)
 
     def seed_model(self) -> Stage:
-        """Return the seed model: solves, criticises and refines, each imperfectly."""
+        """Return the model that everything starts from: solves, criticises and refines, each imperfectly.
+
+        Trained from nothing by the workflow, or pretrained where params.yaml names a base_model.
+        """
+        base = self.config.base_model
+        if base.name:
+            return self.stage("pretrained", "base-model", {"name": base.name, "revision": base.revision})
         p = self.config.problems
         return self.stage(
             "seed_model", "seed-model", {"family": p.family, "options": p.options, **self.config.seed_model}
@@ -180,6 +191,32 @@ class Lab:
             actor=actor,
         )
 
+    def inject(
+        self, problems: Stage, *, solutions: Stage | None = None, name: str = "injected-errors", **params
+    ) -> Stage:
+        """Return solutions with errors put in on purpose: exact ones, or the sound ones of `solutions`; and step labels."""
+        return self.stage("inject", name, params, problems=problems, solutions=solutions)
+
+    def step_pairs(
+        self,
+        problems: Stage,
+        *,
+        trees: Stage | None = None,
+        solutions: Stage | None = None,
+        name="step-pairs",
+        **params,
+    ) -> Stage:
+        """Return preference pairs: of sibling steps of `trees` whose root moved, or of right and wrong `solutions`."""
+        return self.stage(
+            "step_pairs", name, params, problems=problems, trees=trees, solutions=trees if trees else solutions
+        )
+
+    def answer(
+        self, solutions: Stage, problems: Stage, *, scores: Stage | None = None, name: str = "answers", **params
+    ) -> Stage:
+        """Return one solution per problem, chosen of `solutions` without a look at the outcome."""
+        return self.stage("answer", name, params, solutions=solutions, problems=problems, scores=scores)
+
     # -- critiques -------------------------------------------------------------------------------------------------
 
     def oracle_critique(
@@ -213,6 +250,16 @@ class Lab:
             solutions=solutions,
             problems=problems,
         )
+
+    def revised(self, refinements: Stage, solutions: Stage, problems: Stage, name: str = "revised") -> Stage:
+        """Return the solutions that stand after a turn of refinement, for another turn or a measurement."""
+        return self.stage("revised", name, refinements=refinements, solutions=solutions, problems=problems)
+
+    def contrast(
+        self, solutions: Stage, problems: Stage, *, trees: Stage | None = None, name: str = "contrasts", **params
+    ) -> Stage:
+        """Return critiques of wrong paths beside right ones: of the same tree where `trees` are given."""
+        return self.stage("contrast", name, params, trees=trees, solutions=solutions, problems=problems)
 
     def aggregate(
         self, critiques: Sequence[Stage], solutions: Stage, problems: Stage, name: str = "aggregated", **params
@@ -267,6 +314,12 @@ class Lab:
         """Return `model` trained by DPO on preference pairs."""
         return self.stage("dpo", name, params, model=model, pairs=pairs)
 
+    def step_dpo(
+        self, model: Stage, pairs: Stage, *, reference: Stage | None = None, name: str = "step-dpo", **params
+    ) -> Stage:
+        """Return `model` trained by conservative DPO on step pairs; `reference`: None for the model at the start."""
+        return self.stage("step_dpo", name, params, model=model, pairs=pairs, reference=reference)
+
     def grpo(
         self,
         critic: Stage,
@@ -286,6 +339,48 @@ class Lab:
     def process_head(self, model: Stage, labels: Stage, problems: Stage, name: str = "process-head", **params) -> Stage:
         """Return a process-reward / value head trained on step labels."""
         return self.stage("process_head", name, params, model=model, labels=labels, problems=problems)
+
+    # -- single steps ----------------------------------------------------------------------------------------------
+
+    def cases(self, solutions: Stage, problems: Stage, name: str = "cases", **params) -> Stage:
+        """Return single steps to judge, as many wrong as right, and the lessons that they are for either player."""
+        return self.stage("cases", name, params, solutions=solutions, problems=problems)
+
+    def games(
+        self,
+        generator: Stage | None,
+        critic: Stage,
+        solutions: Stage,
+        problems: Stage,
+        *,
+        solver: Stage | None = None,
+        name: str = "games",
+        **params,
+    ) -> Stage:
+        """Return the paid moves of a generator that spoils right steps and a critic; generator None: by program."""
+        given = {"generator": generator, "critic": critic, "solver": solver}
+        params = {"batch_size": self.config.engine.batch_size, **params}
+        return self.stage("games", name, params, solutions=solutions, problems=problems, **given)
+
+    def offline_rl(
+        self, model: Stage, moves: Sequence[Stage], examples: Sequence[Stage], name: str = "offline-rl", **params
+    ) -> Stage:
+        """Return a player trained on the moves of games, with round-0 examples mixed in."""
+        return self.stage("offline_rl", name, params, model=model, moves=moves, examples=examples)
+
+    def judge(
+        self, critic: Stage, cases: Sequence[Stage], problems: Stage, name: str = "judgements", **params
+    ) -> Stage:
+        """Return a step critic's judgements of single steps, measured."""
+        params = {"batch_size": self.config.engine.batch_size, **params}
+        return self.stage("judge", name, params, critic=critic, cases=cases, problems=problems)
+
+    def guided_search(
+        self, actor: Stage, critic: Stage, problems: Stage, name: str = "guided-solutions", **params
+    ) -> Stage:
+        """Return solutions written step by step, a step that the critic rejects sampled again."""
+        params = {"batch_size": self.config.engine.batch_size, **params}
+        return self.stage("guided_search", name, params, actor=actor, critic=critic, problems=problems)
 
     # -- rounds ----------------------------------------------------------------------------------------------------
 
@@ -354,23 +449,24 @@ class Lab:
         self.measured.append(Measured(evaluation, arm or self._arm, self.seed, at or 0, subject))
         return evaluation
 
-    def evaluate(
-        self,
-        which: str,
-        problems: Stage,
-        *,
-        solutions: Stage,
-        critiques: Stage | None = None,
-        refinements: Stage | None = None,
-        scores: Stage | None = None,
-        name: str | None = None,
-        **params,
+    def measure_critiques(
+        self, said: Stage, reviser: Stage, solutions: Stage, problems: Stage, *, subject: str = "critic", **revision
     ) -> Stage:
-        """Return the metrics of a policy, a critic or a correction."""
-        given = {"solutions": solutions, "critiques": critiques, "refinements": refinements, "scores": scores}
-        return self.stage(
-            "evaluate", name or f"evaluation-{which}", {"which": which, **params}, problems=problems, **given
-        )
+        """Measure critiques `said` of `solutions`, as critiques and by what `reviser` makes of them. Returns refinements."""
+        revised = self.refine(reviser, said, solutions, problems, **revision)
+        given = {"solutions": solutions, "critiques": said}
+        self.measure(self.evaluate("critic", problems, **given), subject=subject)
+        self.measure(self.evaluate("correction", problems, **given, refinements=revised), subject=subject)
+        return revised
+
+    def evaluate(self, which: str, problems: Stage, *, name: str | None = None, **given) -> Stage:
+        """Return the metrics of `which`: "policy", "critic", "correction" and so on, as the stage kind lists them.
+
+        given: stages are inputs (solutions, critiques, refinements, scores, ...), everything else is a parameter.
+        """
+        inputs = {k: v for k, v in given.items() if v is None or isinstance(v, Stage)}
+        params = {"which": which, **{k: v for k, v in given.items() if k not in inputs}}
+        return self.stage("evaluate", name or f"evaluation-{which}", params, problems=problems, **inputs)
 
     def at(self, arm: str, subject: str = "policy", round: int = 0) -> dict:
         """Return the name of what was measured, for comparisons and claims."""

@@ -72,6 +72,10 @@ class Plan:
             self._evidence[chosen.id] = replace(plan_recipe(config, chosen), page=self._page)
         return self._evidence[chosen.id]
 
+    def evidence_of(self, digest: str) -> RecipePlan:
+        """Return the plan whose evidence has this digest; KeyError where there is none."""
+        return {self.evidence(name).digest: self.evidence(name) for name in self.recipes}[digest]
+
     @cached_property
     def _evidence(self) -> dict[str, RecipePlan]:
         return {}

@@ -48,9 +48,17 @@ class Recipe:
     @property
     def departures(self) -> list[str]:
         """Return the numbered departures from the paper, as its docstring lists them."""
-        text = (self.wire.__doc__ or "").partition("Departures")[2]
-        items = re.split(r"^\s*\d+\.\s+", text, flags=re.M)[1:]
-        return [" ".join(item.split()) for item in items]
+        return self._listed("Departures")
+
+    @property
+    def findings(self) -> list[str]:
+        """Return the numbered findings, what was seen where a claim failed and why, as its docstring lists them."""
+        return self._listed("Findings")
+
+    def _listed(self, heading: str) -> list[str]:
+        text = re.split(rf"^\s*{heading}\s*$", self.wire.__doc__ or "", maxsplit=1, flags=re.M)
+        own = re.split(r"^\s*(?:Departures|Findings)\s*$", text[1], maxsplit=1, flags=re.M)[0] if len(text) > 1 else ""
+        return [" ".join(item.split()) for item in re.split(r"^\s*\d+\.\s+", own, flags=re.M)[1:]]
 
 
 def recipe(*, title: str, arms: tuple[str, ...], arxiv: str = "") -> Callable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import sys
@@ -13,7 +14,7 @@ from elenchus.errors import UserError
 
 
 def main(what: str, recipe: str, output: Path, overrides: dict) -> int:
-    """Make one record, "report", "tracking" or "view", as the file `output`; return the exit code.
+    """Make one record, "report", "tracking", "view" or "evidence", as the file `output`; return the exit code.
 
     The file is written aside and moved in place; then the records of other digests of the recipe go.
     """
@@ -28,7 +29,7 @@ def main(what: str, recipe: str, output: Path, overrides: dict) -> int:
 
 def make(what: str, whole: plan.Plan, recipe: str, output: Path) -> None:
     """Make one record; UserError where a result is missing or damaged or cannot be written."""
-    chosen = whole.recipe(recipe)
+    chosen = whole.evidence(recipe) if what == "evidence" else whole.recipe(recipe)
     if chosen.record(what).name != output.name:
         raise UserError(
             "parameters or code have changed since this run was planned. Run snakemake again: "
@@ -49,6 +50,13 @@ def make(what: str, whole: plan.Plan, recipe: str, output: Path) -> None:
             from elenchus import views
 
             stamp(aside, views.write(whole, chosen))
+        elif what == "evidence":
+            from elenchus import evidence, pages
+
+            with (output.parents[1] / ".lock").open("a") as lock:  # all recipes' pages share the README
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                evidence.write(whole, chosen)
+                stamp(aside, {"recipe": chosen.recipe.id, "pages": [p.name for p in pages.write(whole)]})
         else:
             raise ValueError(f"unknown record {what!r}")
         os.replace(aside, output)
@@ -59,6 +67,10 @@ def make(what: str, whole: plan.Plan, recipe: str, output: Path) -> None:
     for other in output.parent.iterdir():
         if other != output and other.suffix == output.suffix and not other.name.startswith("."):
             other.unlink()
+    if what == "evidence":
+        from elenchus import evidence
+
+        print("\n" + evidence.spoken(evidence.read(whole.root, chosen.recipe.id)), file=sys.stderr, flush=True)
     if what == "view":
         print("\n" + views.farewell(whole, chosen, output.parents[2]), file=sys.stderr, flush=True)
 

@@ -112,6 +112,25 @@ SCHEMAS: dict[str, dict[str, str]] = {
         "rejected_gain": "float",
         "kept": "bool",  # passed the revision filter
     },
+    "step_pairs": {  # preferences between continuations of one partial solution; whole solutions continue the empty one
+        "pair_id": "str",
+        "problem_id": "str",
+        "prompt": "str",  # JSON list of messages
+        "reply": "str",
+        "prefix": "str",  # what both replies begin with
+        "steps": "list[str]",  # its steps, without marks
+        "chosen": "str",
+        "rejected": "str",
+        "chosen_ends": "bool",  # whether the reply ends behind it
+        "rejected_ends": "bool",
+        "chosen_steps": "list[str]",  # of the continuation, without marks
+        "rejected_steps": "list[str]",
+        "chosen_value": "float",  # what the search found it worth; of whole solutions the outcome
+        "rejected_value": "float",
+        "chosen_visits": "int",
+        "rejected_visits": "int",
+        "smoothing": "float",  # probability that the preference is the other way round
+    },
     "scores": {
         "solution_id": "str",
         "problem_id": "str",
@@ -124,6 +143,35 @@ SCHEMAS: dict[str, dict[str, str]] = {
         "prompt": "str",  # JSON list of messages
         "reply": "str",  # role that replies
         "completion": "str",
+    },
+    "cases": {  # single steps to judge
+        "case_id": "str",
+        "problem_id": "str",
+        "prefix": "list[str]",  # the steps before it
+        "step": "str",
+        "right": "str",  # the step that should stand there, "" where not known
+        "ok": "bool",  # exact
+        "error": "str",  # its type, "" none
+        "origin": "str",  # who wrote it: solver, generator, random
+    },
+    "judgements": {  # of single steps, by a step critic
+        "case_id": "str",
+        "problem_id": "str",
+        "ok": "bool",  # exact
+        "said": "str",  # "good", "bad", "" where it cannot be read
+        "text": "str",
+        "tokens": "int",
+    },
+    "moves": {  # what players wrote in games, and what it earned
+        "move_id": "str",
+        "game": "int",
+        "player": "str",
+        "problem_id": "str",
+        "prompt": "str",  # JSON list of messages
+        "reply": "str",  # role that replies
+        "completion": "str",
+        "reward": "float",
+        "outcome": "str",  # the game's end in one word
     },
     "splices": {  # revision trajectories
         "problem_id": "str",

@@ -334,9 +334,9 @@ def test_balance_takes_the_temperature_whose_samples_are_right_and_different(wor
     grid = {"temperatures": [0.5, 1.5], "thresholds": [-1.5, 0.0], "target": 2}
     made, _ = workshop.run("balance", grid, solutions=pool, scores=scored)
     said = json.loads(made.file("settings.json").read_text())
-    # four equal right ones a problem: min(1 / 2, 1) * 1 / 4
+    # four equal right ones a problem are one: min(1 / 2, 1) * 1 / 1
     assert (said["temperature"], said["threshold"]) == (0.5, 0.0)
-    assert said["balance_score"] == pytest.approx(0.5 * 0.25)
+    assert said["balance_score"] == pytest.approx(0.5)
     assert len(said["grid"]) == 4
     more = json.loads(
         workshop.run("balance", {**grid, "samples": 8, "target": 4}, solutions=pool, scores=scored)[0]
@@ -376,6 +376,11 @@ def test_examples_of_every_kind(workshop, base, taught):
         "examples", {"of": "critiques", "keep": "mends"}, critiques=sleepy, refinements=revised, **base
     )
     assert len(mends.table("examples")) == revised.table("refinements")["correct"].sum()
+    both, _ = workshop.run(
+        "examples", {"of": "critiques", "keep": "verdict_and_mends"}, critiques=sleepy, refinements=revised, **base
+    )
+    kept = [set(e.table("examples")["example_id"]) for e in (verdict, mends, both)]
+    assert kept[2] == kept[0] & kept[1] != kept[0]
 
 
 def test_policy_metrics_by_hand(workshop, base):
@@ -421,6 +426,17 @@ def test_summary_pairs_arms_over_seeds(workshop, base, taught):
     assert over.loc[("good", "first_error_f1"), "value"] == pytest.approx(found["better_value"])
     assert ("good", "pass@1") in over.index and ("bad", "pass@1") not in over.index
     assert len(frame[(frame["metric"] == "first_error_f1")]) == 2 * 4
+
+    alone = [{"name": "finds errors at all", "metric": "acc_error", "better": better, "than": None}]
+    made, _ = workshop.run("summary", {"labels": labels, "comparisons": alone}, evaluations=given)
+    (found,) = json.loads(made.file("summary.json").read_text())["comparisons"]
+    assert found["value"] == found["better_value"] > 0.5 and found["than_value"] == 0.0 and found["mdd"] > 0
+
+    silent = evaluations({"miss_rate": 1.0})  # flags no step, so that of its precision there is no number
+    precision = [{**asked[0], "metric": "unit_precision"}]
+    made, _ = workshop.run("summary", {"labels": labels[:6], "comparisons": precision}, evaluations=given[:3] + silent)
+    (found,) = json.loads(made.file("summary.json").read_text())["comparisons"]
+    assert found["better_value"] == 1.0 and found["than_value"] is found["value"] is found["low"] is None
 
     for wrong, message in (
         ({**asked[0], "than": {**than, "arm": "ugly"}}, "nothing was measured of critic of ugly, round 1"),

@@ -41,7 +41,8 @@ def test_unreadable_earns_nothing_direct():
     values = terms(UNREADABLE)
     assert (values["verdict"], values["first_error"], values["format"]) == (0.0, 0.0, 0.0)
     assert terms(WRONG_TO_WRONG) | {"x": 0} == {
-        "verdict": 1.0, "first_error": 0.0, "format": 1.0, "refinement": 0.0, "delta": 0.0, "correction": 0.0, "x": 0,
+        "verdict": 1.0, "first_error": 0.0, "format": 1.0, "refinement": 0.0, "delta": 0.0, "correction": 0.0,
+        "refinement_wrong_only": 0.0, "x": 0,
     }  # fmt: skip
 
 
@@ -71,7 +72,7 @@ class Actor:
         self.prompt_tokens = self.sampled_tokens = 0
 
     def sample(self, prompts, sampling, seed, n=1):
-        assert sampling.temperature == 0.0 and n == 1
+        assert sampling.temperature == 0.0 and n == 1, "a greedy refinement of each"
         self.asked += prompts
         self.prompt_tokens += 10 * len(prompts)
         self.sampled_tokens += 3 * len(prompts)

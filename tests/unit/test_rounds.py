@@ -61,19 +61,20 @@ def test_measure_counts_unique_right_ones_over_all_kept():
         candidate(3, "p", "c", 0.0),  # not above the threshold: strict
         candidate(4, "q", "d", -0.5, False),
     ]
-    cell = balance.measure(pool, ["p", "q"], 1.0, 0.0, target=2)
-    assert cell.score == pytest.approx((0.5 * (1 / 3) + 0) / 2)
-    assert (cell.kept, cell.accuracy) == (3, pytest.approx(2 / 3))
+    cell = balance.measure(pool, ["p", "q"], 1.0, 0.0, target=2)  # a and b of p, one of two right
+    assert cell.score == pytest.approx((0.5 * (1 / 2) + 0) / 2)
+    assert (cell.kept, cell.accuracy) == (2, 0.5)
     every = balance.measure(pool, ["p", "q"], 1.0, 0.0, target=2, unique=False)
     assert every.score == pytest.approx((1.0 * (2 / 3) + 0) / 2)
-    # the code's form removes the duplicate first: one of two kept is right
-    filled = balance.measure(pool, ["p", "q"], 1.0, 0.0, target=2, selector="topk_fill", wanted=10)
-    assert filled.score == pytest.approx((0.5 * 0.5) / 2)
+    # the code's form keeps the best of each query where one is wanted: a of p, and nothing of q
+    filled = balance.measure(pool, ["p", "q"], 1.0, 0.0, target=2, selector="topk_fill", wanted=1)
+    assert filled.score == pytest.approx((0.5 * 1.0 + 0) / 2)
 
 
 def test_answer_reward_alone_leaves_only_the_temperature():
-    # with an answer-only reward and a threshold in [0, 1) all kept are right: only duplicates lower the second factor
+    # with an answer-only reward and a threshold in [0, 1) all kept are right, and duplicates are kept once: the second factor is 1
     pool = [candidate(i, "p", str(i), selection.reward(i < 3), i < 3) for i in range(6)]
+    pool += [candidate(6, "p", "0", selection.reward(True))]
     scores = {t: balance.measure(pool, ["p"], 1.0, t, target=6).score for t in (0.0, 0.5, 0.9)}
     assert set(scores.values()) == {0.5}
 

@@ -29,6 +29,12 @@ class Given:
         return pd.DataFrame(self.tables[name])
 
 
+def judgement(first):
+    """Return a critique that calls step `first` bad (-1: none) and then breaks off."""
+    good = [f"#{k + 1} mumble -> rope rope good" for k in range(6 if first < 0 else first)]
+    return " ".join([*good, "right" if first < 0 else f"#{first + 1} mumble -> rope nothing bad missing #"])
+
+
 def made(tmp_path, first=None, **params):
     """Return (examples, splices) of the three episodes; first: {episode: the judge's first bad step}."""
     problem = {"problem_id": BOW.id, "family": "crafting", "prompt": BOW.prompt, "answer": "done"}
@@ -41,7 +47,7 @@ def made(tmp_path, first=None, **params):
         "solutions": Given(solutions=played),
     }
     if first is not None:
-        said = [{"solution_id": s, "first_error": f, "parsed": True, "sample": 0} for s, f in first.items()]
+        said = [{"solution_id": s, "text": judgement(f), "sample": 0} for s, f in first.items()]
         inputs["critiques"] = Given(critiques=said)
     job = Job("splice", splice.Params(**params), 1, inputs, tmp_path, tmp_path)
     written = {}

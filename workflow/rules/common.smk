@@ -1,5 +1,6 @@
 # What all rules share: the plan, and the functions that look a stage up by its digest.
 
+from functools import partial
 from pathlib import Path
 
 from elenchus import stages
@@ -34,3 +35,13 @@ def stage_label(wildcards):
 def stage_spec(wildcards):
     """Return all that a job needs to run its stage."""
     return plan.stage(wildcards.digest).spec()
+
+
+def evidence_stamp(recipe_id, wildcards):
+    """Return the file whose existence means that a recipe's evidence is made."""
+    return str(plan.evidence(recipe_id).record("evidence"))
+
+
+def evidence_stages(wildcards):
+    """Return the manifests of all stages that the evidence of a digest needs."""
+    return [ancient(str(s.manifest)) for s in plan.evidence_of(wildcards.digest).stages]

@@ -31,3 +31,19 @@ use rule stage as pairs with:
     log:
         "results/log/pairs/{digest}.log",
     threads: stages.load("pairs").THREADS
+
+
+use rule stage as contrast with:
+    output:
+        "results/contrast/{digest}/stage.json",
+    log:
+        "results/log/contrast/{digest}.log",
+    threads: stages.load("contrast").THREADS
+
+
+use rule stage as revised with:
+    output:
+        "results/revised/{digest}/stage.json",
+    log:
+        "results/log/revised/{digest}.log",
+    threads: stages.load("revised").THREADS

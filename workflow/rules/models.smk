@@ -1,4 +1,4 @@
-# Models that the workflow makes from nothing.
+# Models that everything starts from: made from nothing, or pretrained.
 
 
 use rule stage as seed_model with:
@@ -10,3 +10,10 @@ use rule stage as seed_model with:
     resources:
         mem_mb=2000,
         runtime=lambda wildcards, attempt: 60 * attempt,
+
+
+use rule stage as pretrained with:
+    output:
+        "results/pretrained/{digest}/stage.json",
+    log:
+        "results/log/pretrained/{digest}.log",

@@ -41,3 +41,43 @@ for recipe_id in plan.recipes:
         input:
             str(recipe_plan.record("view")),
         localrule: True
+
+
+# Evidence: every recipe that makes claims, over the seeds of its evidence. The plan of those seeds is made only when
+# asked for.
+
+CLAIMING = [recipe_id for recipe_id in plan.recipes if plan.recipe(recipe_id).claims]
+
+for recipe_id in CLAIMING:
+
+    rule:
+        name:
+            f"make_evidence_{recipe_id}"
+        input:
+            evidence_stages,
+        output:
+            f"results/evidence/{recipe_id}/{{digest}}.json",
+        log:
+            f"results/log/evidence/{recipe_id}/{{digest}}.log",
+        localrule: True
+        params:
+            what="evidence",
+            recipe=recipe_id,
+            overrides=dict(config),
+        message:
+            f"evidence of {recipe_id}"
+        script:
+            "../scripts/record.py"
+
+    rule:
+        name:
+            f"evidence_{recipe_id}"
+        input:
+            partial(evidence_stamp, recipe_id),
+        localrule: True
+
+
+rule evidence:
+    input:
+        lambda wildcards: [evidence_stamp(r, wildcards) for r in CLAIMING],
+    localrule: True

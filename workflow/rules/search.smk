@@ -1,4 +1,5 @@
-# What policies write: solutions, search trees, and the step labels that come of them.
+# What policies write: solutions, search trees, and the step labels, preferences and answers that come of them; and
+# solutions made wrong on purpose.
 
 
 use rule stage as sample with:
@@ -34,3 +35,27 @@ use rule stage as label with:
     log:
         "results/log/label/{digest}.log",
     threads: stages.load("label").THREADS
+
+
+use rule stage as inject with:
+    output:
+        "results/inject/{digest}/stage.json",
+    log:
+        "results/log/inject/{digest}.log",
+    threads: stages.load("inject").THREADS
+
+
+use rule stage as step_pairs with:
+    output:
+        "results/step_pairs/{digest}/stage.json",
+    log:
+        "results/log/step_pairs/{digest}.log",
+    threads: stages.load("step_pairs").THREADS
+
+
+use rule stage as answer with:
+    output:
+        "results/answer/{digest}/stage.json",
+    log:
+        "results/log/answer/{digest}.log",
+    threads: stages.load("answer").THREADS

@@ -50,6 +50,17 @@ use rule stage as dpo with:
         runtime=lambda wildcards, attempt: 60 * attempt,
 
 
+use rule stage as step_dpo with:
+    output:
+        "results/step_dpo/{digest}/stage.json",
+    log:
+        "results/log/step_dpo/{digest}.log",
+    threads: stages.load("step_dpo").THREADS
+    resources:
+        mem_mb=3000,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+
+
 use rule stage as grpo with:
     output:
         "results/grpo/{digest}/stage.json",

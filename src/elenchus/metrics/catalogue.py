@@ -37,6 +37,11 @@ def harmonic(ratios: np.ndarray) -> np.ndarray:
     return np.where(bottom == 0, 0.0, top / np.where(bottom == 0, 1.0, bottom))
 
 
+def mean(ratios: np.ndarray) -> np.ndarray:
+    """Return the mean of several ratios (..., n)."""
+    return ratios.mean(axis=-1)
+
+
 def gain(ratios: np.ndarray) -> np.ndarray:
     """Return the second ratio less the first."""
     return ratios[..., 1] - ratios[..., 0]
@@ -57,6 +62,11 @@ METRICS: dict[str, Metric] = {
     "accuracy": Metric("share of solutions with the right answer"),
     "pass@": Metric("chance that k samples hold a right answer, or s different right solutions (pass@k-s)"),
     "majority@": Metric("chance that the most frequent answer of k samples is right, ties broken at random"),
+    "filtered_majority@": Metric(
+        "majority@k of those samples alone that the critic does not call wrong, of all where none is left (RefCritic)"
+    ),
+    "filtered_gain@": Metric("filtered_majority@k less majority@k, on the same samples", bounds=(-1.0, 1.0)),
+    "filtered_growth@": Metric("filtered_gain@k less filtered_gain@s (filtered_growth@k-s)", bounds=(-2.0, 2.0)),
     "best@": Metric("chance that the best-scored of k samples is right"),
     "reward@": Metric("chance that the s best-scored of k samples are all right (reward@k-s)"),
     "diversity": Metric("share of different steps among the steps of a problem's right solutions"),
@@ -98,6 +108,33 @@ METRICS: dict[str, Metric] = {
     "ece": Metric(
         "expected calibration error of the confidence in the verdict", "lower", parts=GAPS, statistic=absolute_sum
     ),
+    # preference pairs
+    "pair_accuracy": Metric("share of pairs whose chosen critique is truly the better one, by exact severity"),
+    # a critic of single steps
+    "step_recall_wrong": Metric("share of the wrong steps that are called bad"),
+    "step_recall_right": Metric("share of the right steps that are called good"),
+    "step_balanced_accuracy": Metric(
+        "mean of the recalls on wrong and on right steps",
+        parts=("step_recall_wrong", "step_recall_right"),
+        statistic=mean,
+    ),
+    "step_harmonic": Metric(
+        "harmonic mean of the two", parts=("step_recall_wrong", "step_recall_right"), statistic=harmonic
+    ),
+    "judgements_parsed": Metric("share of judgements that can be read"),
+    # games against it
+    "sneaks_valid": Metric("share of the generator's steps that are errors"),
+    "sneaks_won": Metric("share of the generator's steps that are errors and pass the critic"),
+    # what search trees teach
+    "step_pair_accuracy": Metric("share of step pairs whose chosen side is right and whose rejected side is wrong"),
+    "step_pair_inverted": Metric(
+        "share of step pairs whose chosen side is wrong and whose rejected side is right", "lower"
+    ),
+    "step_pair_smoothing": Metric("mean label smoothing of step pairs", ""),
+    "value_rank": Metric(
+        "rank correlation of inferred step values with those by true distance, within a problem", bounds=(-1.0, 1.0)
+    ),
+    "value_gap": Metric("mean absolute gap of inferred step values and those by true distance", "lower"),
     # a correction
     "acc1": Metric("accuracy before"),
     "acc2": Metric("accuracy after"),
@@ -118,7 +155,7 @@ METRICS: dict[str, Metric] = {
     "refinements_parsed": Metric("share of refinements that keep to the format"),
     "refinement_tokens": Metric("tokens of a refinement", "lower", None),
 }
-NUMBERED = re.compile(r"^(pass|majority|best|reward)@\d+(-\d+)?$")
+NUMBERED = re.compile(r"^(pass|majority|filtered_majority|filtered_gain|filtered_growth|best|reward)@\d+(-\d+)?$")
 
 
 def find(name: str) -> Metric:

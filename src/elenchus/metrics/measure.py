@@ -41,7 +41,8 @@ class Parts:
         """Add the mean of `hits` over the rows of `mask`, weighted by how many rows a problem has."""
         mask = np.ones(len(codes)) if mask is None else np.asarray(mask, dtype=float)
         of_problem = np.asarray(hits, dtype=float) * mask
-        top, bottom = (np.bincount(codes, weights=w, minlength=len(self.problems)) for w in (of_problem, mask))
+        # of no rows at all bincount makes integers
+        top, bottom = (np.bincount(codes, w, len(self.problems)).astype(float) for w in (of_problem, mask))
         self.add(part, np.divide(top, bottom, out=np.zeros_like(top), where=bottom > 0), bottom)
 
     def add(self, part: str, values: np.ndarray, weights: np.ndarray | float = 1.0) -> None:
@@ -121,6 +122,45 @@ def policy(
                     [ranked[i] for i in pools[p]], [right[i] for i in pools[p]], k, c
                 ),
             )
+    return parts.rows()
+
+
+def vote(
+    solutions: pd.DataFrame, critiques: pd.DataFrame, problems: Sequence[str], *, ks: Sequence[int] = (), seed: int = 0
+) -> pd.DataFrame:
+    """Return the parts of a vote that a critic filters (RefCritic, 2507.15024): majority@k, filtered_majority@k, gains.
+
+    A solution is dropped where more than half of its critiques call it wrong; an unreadable critique drops nothing. Each
+    value is the expectation over subsets of k of a problem's n solutions (`passk.majority_at_k`), the same for all four;
+    filtered_growth compares the largest k with the smallest. ks as in `policy`, but from 3 on: two cannot outvote.
+    """
+    parts = Parts(problems)
+    codes = parts.codes(solutions["problem_id"].tolist())
+    against = critiques["verdict"].eq("wrong").groupby(critiques["solution_id"]).mean()
+    kept = ~(solutions["solution_id"].map(against).fillna(0.0).to_numpy(dtype=float) > 0.5)
+    right, parsed = (solutions[c].to_numpy(dtype=bool) for c in ("correct", "parsed"))
+    answers = [a if ok else None for a, ok in zip(solutions["answer"].tolist(), parsed)]
+    pools = [np.flatnonzero(codes == p) for p in range(len(parts.problems))]
+    seen = np.array([len(pool) > 0 for pool in pools], dtype=float)
+    gains = {}
+    for k in [k for k in _ks(ks, min((len(pool) for pool in pools if len(pool)), default=0)) if k > 2]:
+        plain, filtered = (
+            np.array(
+                [
+                    passk.majority_at_k([answers[i] for i in pool], right[pool], k, seed, kept=who[pool])
+                    if len(pool)
+                    else 0.0
+                    for pool in pools
+                ]
+            )
+            for who in (np.ones_like(kept), kept)
+        )
+        gains[k] = filtered - plain
+        parts.add(f"majority@{k}", plain, seen)
+        parts.add(f"filtered_majority@{k}", filtered, seen)
+        parts.add(f"filtered_gain@{k}", gains[k], seen)
+    if len(gains) > 1:
+        parts.add(f"filtered_growth@{max(gains)}-{min(gains)}", gains[max(gains)] - gains[min(gains)], seen)
     return parts.rows()
 
 
@@ -214,6 +254,18 @@ def _units(parts: Parts, codes: np.ndarray, critiques: pd.DataFrame, about: Sequ
         parts.ratio(part, codes, share, bottom)
 
 
+def steps(judgements: Sequence[dict], problems: Sequence[str]) -> pd.DataFrame:
+    """Return the parts of a step critic, from rows of a `judgements` table: recall on wrong and on right steps."""
+    parts = Parts(problems)
+    codes = parts.codes([row["problem_id"] for row in judgements])
+    ok = np.array([row["ok"] for row in judgements], dtype=bool)
+    said = np.array([row["said"] for row in judgements], dtype=object)
+    parts.ratio("step_recall_wrong", codes, said == "bad", ~ok)
+    parts.ratio("step_recall_right", codes, said == "good", ok)
+    parts.ratio("judgements_parsed", codes, said != "")
+    return parts.rows()
+
+
 def correction(refinements: pd.DataFrame, solutions: pd.DataFrame, problems: Sequence[str]) -> pd.DataFrame:
     """Return the parts of a correction. A solution without a refinement stands: it is its own second answer."""
     parts = Parts(problems)
@@ -265,3 +317,25 @@ def _steps_of_refinements(parts: Parts, codes: np.ndarray, revised: pd.DataFrame
     kept = [list(old[:f]) == list(new[:f]) for old, new, f in zip(revised["steps_before"], revised["steps"], at)]
     parts.ratio("prefix_kept", codes, np.array(kept, dtype=bool) & parsed, at >= 0)
     parts.ratio("error_repaired", codes, parsed & ((now == -1) | (now > at)), at >= 0)
+
+
+def pairs(
+    table: pd.DataFrame, drafts: Sequence[Draft], problems: Sequence[str], *, filtered: bool = False
+) -> pd.DataFrame:
+    """Return the part of preference pairs: how often the chosen critique is strictly less severe by the exact checker.
+
+    drafts: the parsed solutions that the pairs are about. filtered: only pairs that passed the revision filter.
+    """
+    from elenchus.critics import several
+    from elenchus.critics.pairs import severity
+
+    parts, of = Parts(problems), {d.id: d for d in drafts}
+    rows = (table[table["kept"].to_numpy(dtype=bool)] if filtered else table).to_dict("records")
+    better = []
+    for row in rows:
+        draft = of[row["solution_id"]]
+        sides = several.read(draft, {side: row[side] for side in ("chosen", "rejected")})
+        truth = draft.truth()
+        better.append(severity(sides["chosen"], truth) < severity(sides["rejected"], truth))
+    parts.ratio("pair_accuracy", parts.codes([r["problem_id"] for r in rows]), np.array(better, dtype=float))
+    return parts.rows()

@@ -64,13 +64,23 @@ def pass_at_ks_groups(n: int, groups: Sequence[int], k: int, s: int) -> float:
     return sum(int(ways[s, i]) * comb(wrong, k - i) for i in range(k + 1)) / comb(n, k)
 
 
-def majority_at_k(answers: Sequence[Hashable], right: Sequence[bool], k: int, seed: int = 0, draws: int = 400) -> float:
+def majority_at_k(
+    answers: Sequence[Hashable],
+    right: Sequence[bool],
+    k: int,
+    seed: int = 0,
+    draws: int = 400,
+    kept: Sequence[bool] | None = None,
+) -> float:
     """Return the probability that the most frequent answer of k of the n samples is right.
 
     answers: one a sample, None for a sample without a readable answer, which does not vote; no votes at all is a wrong
     answer. right: whether each sample is right (the same for equal answers). A tie counts as the share of right ones
     among the tied answers, that is, ties are broken at random. Exact where C(n, k) <= draws, else over `draws` subsets
     drawn with `seed`.
+
+    kept: which samples a critic lets vote (RefCritic, 2507.15024); in a subset in which none of them votes, all do. The
+    subsets are the same with and without it, so that the two are paired.
     """
     n = len(answers)
     _check(n, k)
@@ -86,6 +96,9 @@ def majority_at_k(answers: Sequence[Hashable], right: Sequence[bool], k: int, se
     if not is_right.any():
         return 0.0
     counts = _subsets(n, k, seed, draws) @ votes  # (subsets, answers)
+    if kept is not None:
+        filtered = _subsets(n, k, seed, draws) @ (votes * np.asarray(kept, dtype=float)[:, None])
+        counts = np.where(filtered.any(axis=1, keepdims=True), filtered, counts)
     top = (counts == counts.max(axis=1, keepdims=True)) & (counts > 0)
     size = top.sum(axis=1)
     return float(np.mean(np.where(size > 0, (top & is_right).sum(axis=1) / np.maximum(size, 1), 0.0)))

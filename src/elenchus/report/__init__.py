@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from elenchus import findings, lineage
+from elenchus import evidence, findings, lineage
 from elenchus.plan import Plan, RecipePlan
 from elenchus.report import charts, costs, critics, curves, examples, settings, stage_graph, tree_picture
 
@@ -37,6 +37,8 @@ def content(plan: Plan, recipe: RecipePlan) -> dict:
     compared = findings.comparisons(plan, recipe)
     arms = curves.arms_of(pooled)
     shown, folded = curves.in_order(curves.metrics_to_draw(pooled, arms))
+    by_name = {c["name"]: c for c in compared}
+    judged = {c.statement: evidence.judge(plan, recipe, c, by_name[c.statement]) for c in recipe.claims}
     browser = examples.gather(plan, recipe)
     spent = costs.by_arm(plan, recipe)
     total = findings.total_cost(plan.root, recipe.stages)
@@ -49,7 +51,7 @@ def content(plan: Plan, recipe: RecipePlan) -> dict:
         "brief": lineage.brief,
         "cost_of": {s.digest: c for s, c in zip(recipe.stages, made)},
         "total": total,
-        "verdicts": [verdict(c) for c in compared],
+        "verdicts": [verdict(c, judged.get(c["name"])) for c in compared],
         "graph_svg": stage_graph.draw(recipe),
         "graph_legend_html": stage_graph.legend(),
         "curve_svgs": [curves.draw(pooled, m, arms) for m in shown],
@@ -77,8 +79,13 @@ def content(plan: Plan, recipe: RecipePlan) -> dict:
     }
 
 
-def verdict(c: dict) -> dict:
-    """Return one comparison for the page: its sentence, its mark and its forest plot."""
+CLAIM_OUTCOMES = {"holds": "better", "contradicted": "worse", "inconclusive": "open", "not comparable": "open"}
+
+
+def verdict(c: dict, claim: dict | None = None) -> dict:
+    """Return one comparison for the page: its sentence, its mark and its forest plot; as a claim's, with its verdict."""
+    if claim:
+        c = {**c, "outcome": CLAIM_OUTCOMES[claim["verdict"]]}
     reach = max(abs(v) for v in (c["value"], c["low"], c["high"], 0.05) if v is not None) * 1.1
     good = {"better": True, "worse": False}.get(c["outcome"])
     found = charts.number
@@ -87,9 +94,13 @@ def verdict(c: dict) -> dict:
         detail.append(f"effect size d = {findings.signed(c['effect'], 2)}")
     if c["mdd"]:
         detail.append(f"a difference of {found(c['mdd'])} would have been found four times in five")
+    word = {"better": "better", "worse": "worse", "open": "no difference shown"}[c["outcome"]]
+    if claim:
+        word = claim["verdict"]
+        detail += [claim["why"], f"the paper: {claim['paper']}"]
     return {
         **c,
-        "word": {"better": "better", "worse": "worse", "open": "no difference shown"}[c["outcome"]],
+        "word": word,
         "shown": findings.difference(c),
         "detail": " · ".join(detail),
         "plot_svg": charts.interval_bar(c["value"] or 0, c["low"], c["high"], reach, good=good),

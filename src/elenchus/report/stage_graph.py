@@ -14,22 +14,33 @@ THEMES = {  # kind -> colour class and its word in the legend
     "problems": "data",
     "disjoint": "data",
     "examples": "data",
+    "cases": "data",
     "seed_model": "train",
+    "pretrained": "data",
     "sft": "train",
     "dpo": "train",
+    "step_dpo": "train",
     "grpo": "train",
+    "offline_rl": "train",
     "process_head": "train",
     "sample": "write",
     "search": "write",
+    "guided_search": "write",
+    "games": "write",
     "refine": "write",
+    "revised": "data",
     "critique": "judge",
     "aggregate": "judge",
+    "contrast": "judge",
     "pairs": "judge",
+    "step_pairs": "judge",
+    "answer": "judge",
     "label": "judge",
     "score": "judge",
     "balance": "judge",
     "select": "judge",
     "evaluate": "measure",
+    "judge": "measure",
     "summary": "measure",
 }
 WORDS = {
@@ -235,6 +246,22 @@ def draw(recipe: RecipePlan) -> str:
     for i, b in enumerate(boxes):
         out.append(box_svg(b, i))
     return "".join([*out, "</svg>"])
+
+
+STYLE = """
+text { font: 11.5px system-ui, sans-serif; fill: #1e2126; } .lane { fill: #fff; stroke: #e3e0d6; }
+.lane-name { font-weight: 600; fill: #666a73; font-size: 12px; } .edge { fill: none; stroke: #8b8f98; stroke-width: 1.2; opacity: .5; }
+.edge.far { opacity: .16; } .edge.loop { stroke-dasharray: 4 3; opacity: .9; }
+.box rect { fill: #fff; stroke: var(--c); stroke-width: 1.4; }
+.box .kind, .box .times { fill: #666a73; font-size: 10px; } .box .times { font-weight: 600; } .t-data { --c: #8b8f98; }
+.t-train { --c: #2e8b57; } .t-write { --c: #2c62b6; } .t-judge { --c: #c4861f; } .t-measure { --c: #b3365b; }
+"""
+
+
+def alone(recipe: RecipePlan) -> str:
+    """Return the picture as a file of its own, in the page's light colours."""
+    head, _, rest = draw(recipe).partition(">")
+    return f'{head}><style>{STYLE}</style><rect width="100%" height="100%" fill="#faf9f5"/>{rest}\n'
 
 
 def top_of(box: Group) -> float:

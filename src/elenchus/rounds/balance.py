@@ -2,11 +2,14 @@
 
 bs_i(t, tau) = min(n'_i / n*, 1) (n'_i / n_i): n_i samples of query i kept, n'_i of them unique and right.
 The paper keeps every reward above tau. The released code keeps the top K of a query among those (`topk_fill`), K the
-smallest that brings the de-duplicated total to the wanted size, and may add the reference solution with reward 1.
+smallest that brings the de-duplicated total to the wanted size, and adds the reference solution with reward 1. Equal
+samples of a query are kept once, as they are in training: only so is the second factor 1 where the reward is the answer's
+alone, which the paper says it is.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
@@ -53,19 +56,13 @@ def measure(
     """Return the grid's cell for samples drawn at `temperature` and cut at `threshold`.
 
     queries: all queries sampled, so that one of which nothing is kept counts as 0. selector: "threshold" (paper) or
-    "topk_fill" (code, with `wanted` the size to fill). unique: n' counts different right samples (paper); without it,
-    all right ones, for families in which a problem has a single right solution.
+    "topk_fill" (code, with `wanted` the size to fill). unique: n and n' count different samples (paper); without it, all,
+    for families in which a problem has a single right solution.
     """
-    fill = selector == "topk_fill"
-    kept = select(pool, selector=selector, threshold=threshold, wanted=wanted if fill else 0, dedup=fill)
-    n: dict[str, int] = {}
-    right: dict[str, list[str]] = {}
-    for c in kept:
-        n[c.query] = n.get(c.query, 0) + 1
-        if c.right:
-            right.setdefault(c.query, []).append(c.key)
-    counts = {q: len(set(keys) if unique else keys) for q, keys in right.items()}
-    scores = [balance_score(n.get(q, 0), counts.get(q, 0), target) for q in queries]
+    fill = wanted if selector == "topk_fill" else 0
+    kept = select(pool, selector=selector, threshold=threshold, wanted=fill, dedup=unique)
+    n, right = Counter(c.query for c in kept), Counter(c.query for c in kept if c.right)
+    scores = [balance_score(n[q], right[q], target) for q in queries]
     accuracy = sum(c.right for c in kept) / len(kept) if kept else 0.0
     return Cell(temperature, threshold, sum(scores) / len(scores) if scores else 0.0, len(kept), accuracy)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from elenchus.errors import UserError
@@ -86,19 +87,30 @@ def top_k(pool: Sequence[Candidate], k: int) -> list[Candidate]:
     """Return each query's k best by reward, in the pool's order; of equal rewards, the earlier."""
     if k < 0:
         raise ValueError(f"k = {k} is negative")
-    ranked: dict[str, list[int]] = {}
-    for i, c in enumerate(pool):
-        ranked.setdefault(c.query, []).append(i)
-    keep = {i for at in ranked.values() for i in sorted(at, key=lambda i: (-pool[i].reward, i))[:k]}
+    keep = {i for ranked in _ranked(pool) for i in ranked[:k]}
     return [c for i, c in enumerate(pool) if i in keep]
 
 
-def fill_k(pool: Sequence[Candidate], wanted: int, most: int = 64) -> int:
-    """Return the smallest k in 1 .. most for which the top k of every query add up to `wanted`; `most` if none does."""
-    sizes: dict[str, int] = {}
-    for c in pool:
-        sizes[c.query] = sizes.get(c.query, 0) + 1
-    return next((k for k in range(1, most) if sum(min(k, n) for n in sizes.values()) >= wanted), most)
+def fill_k(pool: Sequence[Candidate], wanted: int, most: int = 64, dedup: bool = False) -> int:
+    """Return the smallest k in 1 .. most for which the top k of every query add up to `wanted`; `most` if none does.
+
+    dedup: candidates with equal keys take places among the k, but count once (B-STaR's code drops them after the cut).
+    """
+    more = [0] * most  # by place: how many candidates of all queries a cut after it adds
+    for ranked in _ranked(pool):
+        known = set()
+        for place, i in enumerate(ranked[:most]):
+            more[place] += not dedup or pool[i].key not in known
+            known.add(pool[i].key)
+    return next((k for k, total in enumerate(accumulate(more), 1) if total >= wanted), most)
+
+
+def _ranked(pool: Sequence[Candidate]) -> list[list[int]]:
+    """Return each query's places in the pool, the best reward first; of equal rewards, the earlier."""
+    places: dict[str, list[int]] = {}
+    for i, c in enumerate(pool):
+        places.setdefault(c.query, []).append(i)
+    return [sorted(own, key=lambda i: (-pool[i].reward, i)) for own in places.values()]
 
 
 def select(
@@ -112,22 +124,22 @@ def select(
 ) -> list[Candidate]:
     """Return the candidates that are kept, in the pool's order.
 
-    selector: "threshold" keeps reward > threshold; "topk_fill" then keeps each query's top K, K from `fill_k(wanted)`.
-    per_query: at most so many a query, 0 for no limit. wanted: where the rest is still more, whole ranks of all queries
-    are kept before deeper ones until `wanted` is reached, 0 for no limit.
+    selector: "threshold" keeps reward > threshold; "topk_fill" then keeps each query's top K, K from `fill_k(wanted)`,
+    and drops duplicates only after that cut, as B-STaR's code does. per_query: at most so many a query, 0 for no limit.
+    wanted: where "threshold" leaves more, whole ranks of all queries are kept before deeper ones; 0 for no limit.
     """
     if selector not in SELECTORS:
         raise ValueError(f"selector {selector!r} is not one of {SELECTORS}")
     if selector == "topk_fill" and wanted < 1:
         raise ValueError("selector topk_fill needs wanted >= 1")
     kept = above(pool, threshold)
+    if selector == "topk_fill":
+        kept = top_k(kept, fill_k(kept, wanted, dedup=dedup))
     if dedup:
         kept = without_duplicates(kept)
     if per_query:
         kept = top_k(kept, per_query)
-    if selector == "topk_fill":
-        return top_k(kept, fill_k(kept, wanted))
-    return _cut(kept, wanted) if wanted and len(kept) > wanted else kept
+    return _cut(kept, wanted) if selector == "threshold" and wanted and len(kept) > wanted else kept
 
 
 def _cut(pool: Sequence[Candidate], wanted: int) -> list[Candidate]:

@@ -1,8 +1,8 @@
-"""Where values of partial solutions come from, other than roll-outs: a value model, or the model's own critique."""
+"""Where values of partial solutions come from, other than roll-outs: a value model, the model's own critique, a checker."""
 
 from __future__ import annotations
 
-from elenchus import problems
+from elenchus import problems, seeds
 from elenchus.critics import model as critic_model
 from elenchus.critics.drafts import Draft
 from elenchus.engines import Engine, Sampling
@@ -36,3 +36,24 @@ def by_critique(engine: Engine, tokenizer, max_tokens: int) -> Evaluator:
         return [min(own) if own else 0.5 for own in scores]
 
     return evaluate
+
+
+class Checker:
+    """The evaluator by exact distance with noise: 1 where a right answer can still be reached, 0 where not, or turned round.
+
+    It stands for a self-evaluation of known quality: its area under the curve is 1 - `flip`. The same partial solution
+    gets the same word each time.
+    """
+
+    def __init__(self, flip: float, seed: int):
+        self.flip, self.seed, self.calls = flip, seed, 0
+
+    def __call__(self, asked: list[tuple[Problem, list[str]]]) -> list[float]:
+        """Return the checker's word on each partial solution."""
+        found = []
+        for problem, steps in asked:
+            reachable = problems.load(problem.family).distance(problem, list(steps)) is not None
+            turned = seeds.rng(self.seed, "checker", problem.id, *steps).random() < self.flip
+            found.append(float(reachable != turned))
+        self.calls += len(asked)
+        return found

@@ -27,6 +27,10 @@ class Searcher:
             raise ValueError(f"value {search.value!r} {'needs an' if search.evaluated else 'takes no'} evaluator")
         if not search.evaluated and (search.lookahead or not search.exact):
             raise ValueError("look-ahead, and finished nodes' values without outcomes, need an evaluator")
+        if search.backup == "rewards" and (search.value == "rollouts" or search.lookahead):
+            raise ValueError("back-up of rewards knows neither roll-outs nor look-ahead")
+        if search.commit and (search.token_budget or search.end_gate):
+            raise ValueError("roots that move end a tree: token_budget and end_gate cannot")
         self.engine, self.tokenizer, self.search, self.evaluate = engine, tokenizer, search, evaluate
         self.oracle_calls = 0
 
@@ -36,20 +40,40 @@ class Searcher:
             Tree(problem, solutions.prompt(self.tokenizer, problem), seeds.rng(seed, problem.id, "ties"))
             for problem in asked
         ]
+        grow = self._commit if self.search.commit else self._simulate
+        grow(trees, seed)
+        return trees
+
+    def _simulate(self, trees: list[Tree], seed: int) -> None:
+        """Grow the trees from their roots, `simulations` rounds."""
         for r in range(self.search.simulations):
             live = [tree for tree in trees if not tree.done]
             if not live:
                 break
             self._round(live, seeds.derive(seed, r))
-        return trees
+
+    def _commit(self, trees: list[Tree], seed: int) -> None:
+        """Grow the trees from roots that move down, one step after every `commit` rounds, until they are finished."""
+        for depth in range(self.search.max_depth):
+            live = [tree for tree in trees if not tree.done]
+            if not live:
+                break
+            for r in range(self.search.commit * (1 if depth else self.search.commit_first)):
+                self._round(live, seeds.derive(seed, depth, r))
+            for tree in live:
+                tree.committed = tree.commit(tree.committed)
+                tree.done = tree.nodes[tree.committed].terminal
 
     # -- one round -----------------------------------------------------------------------------------------------------
 
     def _round(self, trees: list[Tree], seed: int) -> None:
         s = self.search
         leaves = [(tree, node) for tree in trees for node in self._leaves(tree)]
-        self._expand([(t, n) for t, n in leaves if not t.nodes[n].terminal], seed)
-        visited = [(t, t.best_child(n, s.select, s.c, s.unvisited) if t.nodes[n].children else n) for t, n in leaves]
+        visited = self._descend(leaves, seed)
+        step = 1
+        while s.forward and any(not tree.nodes[n].terminal for tree, n in visited):
+            visited = self._descend(visited, seeds.derive(seed, "forward", step))
+            step += 1
         for (tree, node), value in zip(visited, self._values(visited, seed)):
             tree.back_up(node, value, s.backup)
         for tree, leaf in leaves:
@@ -58,11 +82,17 @@ class Searcher:
             gated = s.end_gate > 0 and any(n.terminal and n.value >= s.end_gate for n in tree.nodes)
             tree.done = gated or 0 < s.token_budget <= tree.sampled
 
+    def _descend(self, leaves: list[tuple[Tree, int]], seed: int) -> list[tuple[Tree, int]]:
+        """Expand the leaves and return their best children; finished leaves stay."""
+        s = self.search
+        self._expand([(t, n) for t, n in leaves if not t.nodes[n].terminal], seed)
+        return [(t, t.best_child(n, s.select, s.c, s.unvisited) if t.nodes[n].children else n) for t, n in leaves]
+
     def _leaves(self, tree: Tree) -> list[int]:
         """Return up to `leaves_per_round` different leaves, held by virtual visits."""
         found: list[int] = []
         for _ in range(self.search.leaves_per_round):
-            leaf = tree.select(self.search.select, self.search.c, self.search.unvisited)
+            leaf = tree.select(self.search.select, self.search.c, self.search.unvisited, tree.committed)
             if leaf in found:
                 break
             tree.hold(leaf, 1)
@@ -78,7 +108,11 @@ class Searcher:
                 new += [(tree, i) for i in self._grow(tree, leaf, samples)]
         if self.evaluate is not None:
             self._judge([(tree.problem, tree.nodes[i]) for tree, i in new])
-        if s.exact:
+        if s.backup == "rewards":
+            for tree, i in new:
+                tree.credit(i, s.exact)
+            self.oracle_calls += sum(tree.nodes[i].terminal for tree, i in new) if s.exact else 0
+        elif s.exact:
             for node in (tree.nodes[i] for tree, i in new):
                 if node.terminal:
                     node.value = float(node.correct)

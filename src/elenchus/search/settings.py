@@ -26,11 +26,27 @@ class Search(StageParams):
     unvisited: float = Field(
         0.9, ge=0, description="uct: INF, added to an unvisited child's value (ReST-MCTS*: 0.8 to 1)"
     )
-    backup: Literal["mean", "max", "weighted"] = Field("weighted", description="weighted: by visits, as ReST-MCTS*")
-    value: Literal["rollouts", "outcome", "value_model", "self"] = Field(
+    backup: Literal["mean", "max", "weighted", "rewards"] = Field(
+        "weighted",
+        description="weighted: by visits, as ReST-MCTS*; rewards: sums of step rewards, as MCTS-DPO (`Tree.back_up`)",
+    )
+    forward: bool = Field(
+        False, description="a round goes on from the leaf, expanding all on its way, to a finished node (MCTS-DPO)"
+    )
+    commit: int = Field(
+        0,
+        ge=0,
+        description="rounds before the root moves to a child, until it is a finished one, in place of `simulations` "
+        "(MCTS-DPO: 5; its code: 64); 0: the root stays",
+    )
+    commit_first: int = Field(4, ge=1, description="as many times more before the first move (MCTS-DPO's code: 4)")
+    value: Literal["rollouts", "outcome", "value_model", "self", "checker"] = Field(
         "rollouts",
         description="value of an unfinished node: roll-outs' share of right answers; 0; a value model's score; the "
-        "actor's own critique (least probability of a step's being good)",
+        "actor's own critique (least probability of a step's being good); an exact checker with noise",
+    )
+    flip: float = Field(
+        0.0, ge=0, le=1, description="checker: probability that its word on a partial solution is turned round"
     )
     exact: bool = Field(
         True, description="finished nodes are worth their outcome (oracle calls); false: what the evaluator says"
@@ -60,7 +76,7 @@ class Search(StageParams):
     @property
     def evaluated(self) -> bool:
         """Return whether an evaluator is asked for values."""
-        return self.value in ("value_model", "self")
+        return self.value in ("value_model", "self", "checker")
 
     def sampling(self, whole: bool = False) -> Sampling:
         """Return how one step is sampled, or (whole) all that is left of a solution."""
@@ -71,5 +87,5 @@ class Search(StageParams):
 
 
 REST_MCTS = Search(simulations=50, breadth=3, c=0.5, value="value_model", exact=False, lookahead=1, alpha=0.5)
-MCTS_DPO = Search(simulations=64, breadth=2, root_breadth=2, max_depth=4, select="puct", c=1.0, backup="mean",
+MCTS_DPO = Search(commit=64, breadth=2, root_breadth=2, max_depth=4, select="puct", c=1.0, backup="rewards", forward=True,
                   value="self", prior="probability", prior_length=1.25, temperature=1.0)  # fmt: skip

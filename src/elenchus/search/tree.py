@@ -44,6 +44,9 @@ class Node:
     tokens: int = 0  # sampled to make it, duplicates included
     length: int = 0  # tokens of its text, from the root
     logprob: float = 0.0  # of its text, from the root
+    worth: float = 0.0  # R, back-up "rewards" only, as the next two: of the state
+    reward: float = 0.0  # r: its worth less its parent's
+    below: float = 0.0  # V: what its children are worth beyond it
     finish: str = ""  # terminal nodes: how the last step ended
     children: list[int] = field(default_factory=list)
 
@@ -58,6 +61,7 @@ class Tree:
 
     def __init__(self, problem: Problem, prompt: str, rng: random.Random):
         self.problem, self.prompt, self.rng, self.sampled, self.done = problem, prompt, rng, 0, False
+        self.committed = 0  # the present root, where roots move
         self.nodes = [Node(parent=-1, depth=0, step="", text=mark(1))]
 
     def add(self, parent: int, node: Node) -> int:
@@ -73,9 +77,9 @@ class Tree:
             found.append(self.nodes[found[-1]].parent)
         return found[::-1]
 
-    def select(self, rule: str, c: float, unvisited: float) -> int:
-        """Return the leaf that the rule ("uct" or "puct") leads to from the root."""
-        node = 0
+    def select(self, rule: str, c: float, unvisited: float, start: int = 0) -> int:
+        """Return the leaf that the rule ("uct" or "puct") leads to from `start`."""
+        node = start
         while self.nodes[node].children:
             node = self.best_child(node, rule, c, unvisited)
         return node
@@ -112,11 +116,37 @@ class Tree:
         for i in self.path(node):
             self.nodes[i].virtual += by
 
+    def credit(self, node: int, exact: bool) -> None:
+        """Give a new node its reward (MCTS-DPO, equation 3 and code): R = O + C, r = R less the parent's R.
+
+        O is 1 for a finished node with the right answer, -1 for one with a wrong answer, 0 else and where not `exact`;
+        C is what the evaluator said, 0 where there is none. Its first value is Q = V(parent) + r.
+        """
+        new, above = self.nodes[node], self.nodes[self.nodes[node].parent]
+        outcome = (1.0 if new.correct else -1.0) if new.terminal and exact else 0.0
+        new.worth = outcome + (new.model_value or 0.0)
+        new.reward = new.worth - above.worth
+        new.value = above.below + new.reward
+
+    def commit(self, root: int) -> int:
+        """Return the child that the root moves to (MCTS-DPO's code): most N (1 + gap), ties by value, then the first.
+
+        gap is that of the most and the least visited of the child's own children.
+        """
+
+        def claim(child: int) -> tuple[float, float]:
+            node = self.nodes[child]
+            visits = [self.nodes[i].visits for i in node.children] or [0]
+            return node.visits * (1 + max(visits) - min(visits)), node.value
+
+        return max(self.nodes[root].children, key=claim)
+
     def back_up(self, node: int, value: float, rule: str) -> None:
         """Count a visit of `node` that found `value`, and carry it to the root.
 
         mean: every value is the mean of what its visits found. max: the best of the visited children's values.
-        weighted: sum of N_c V_c over sum of N_c (ReST-MCTS*).
+        weighted: sum of N_c V_c over sum of N_c (ReST-MCTS*). rewards: Q = r + V with V = sum of max(1, N_c) Q_c over
+        sum of max(1, N_c), over all children (MCTS-DPO, equations 5 and 6); `value` is not used, nodes have rewards.
         """
         path = [self.nodes[i] for i in self.path(node)]
         for above in path:
@@ -124,6 +154,14 @@ class Tree:
         if rule == "mean":
             for above in path:
                 above.value += (value - above.value) / above.visits
+            return
+        if rule == "rewards":
+            for above in reversed(path):
+                below = [self.nodes[i] for i in above.children]
+                if below:
+                    weights = [max(1, child.visits) for child in below]
+                    above.below = sum(w * child.value for w, child in zip(weights, below)) / sum(weights)
+                above.value = above.reward + above.below
             return
         path[-1].value = value
         for above in reversed(path[:-1]):

@@ -6,8 +6,8 @@ the same scored samples anew.
 Departures
 1. n* shrinks in proportion where the grid's pool has fewer samples per problem than the round will have (`samples`).
 2. Ties go to the lower temperature, then to the higher threshold (the paper does not say).
-3. `unique: false` counts equal right solutions each: where a problem has a single right solution (chains), n' would
-   never exceed 1, and the score would reward keeping little.
+3. `unique: false` counts equal solutions each: where a problem has a single right solution (chains), n' would never
+   exceed 1, and the score would reward keeping little.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Params(StageParams):
     selector: Literal["threshold", "topk_fill"] = Field(
         "threshold", description="topk_fill: as the released code selects"
     )
-    unique: bool = Field(True, description="n' counts different right solutions (paper); false: all right ones")
+    unique: bool = Field(True, description="count different solutions (paper); false: all, equal ones too")
 
 
 INPUTS = {"solutions": "solutions", "scores?": "scores"}

@@ -1,7 +1,8 @@
-"""Metrics of a policy, an agent, a critic or a correction, with bootstrap intervals over problems, and their per-problem parts.
+"""Metrics of what is measured, with bootstrap intervals over problems, and their per-problem parts.
 
 Sources: B-STaR (2412.17256) for pass@k-s and diversity, ProcessBench (2412.06559) for first-error F1, "Confidence v.s.
-Critique" (2412.19513) for CL, CS and RSS; `metrics/catalogue.py` says what each metric is.
+Critique" (2412.19513) for CL, CS and RSS, RefCritic (2507.15024) for filtered votes, Agent-R (2501.11425) for loops and
+delays; `metrics/catalogue.py` says what each metric is.
 
 Departures
 1. All k-of-n metrics are expectations over subsets of the n samples; B-STaR samples exactly k, and pass@1 greedily.
@@ -18,30 +19,45 @@ from elenchus.errors import UserError
 from elenchus.job import Job
 from elenchus.stages import Estimate, StageParams
 
-NEEDS = {"policy": (), "agent": (), "critic": ("critiques",), "correction": ("refinements",)}
+NEEDS = {  # what is measured -> the input that it is measured on, beside problems
+    "policy": "solutions",
+    "agent": "solutions",
+    "critic": "critiques",
+    "vote": "critiques",
+    "correction": "refinements",
+    "pairs": "pairs",
+    "step_pairs": "step_pairs",
+    "values": "labels",
+}
 
 
 class Params(StageParams):
     """What is measured."""
 
-    which: Literal["policy", "agent", "critic", "correction"] = Field(
-        "policy", description="what the tables are about; an agent is a policy in a world"
+    which: Literal["policy", "agent", "critic", "vote", "correction", "pairs", "step_pairs", "values"] = Field(
+        "policy",
+        description="what the tables are about. agent: a policy in a world; vote: majority votes that a critic filters; "
+        "pairs: of critiques; values: step labels against those by true distance",
     )
     ks: tuple[int, ...] = Field(
-        (), description="policy: sample counts of pass@k; empty: powers of two, and all samples"
+        (), description="policy, agent, vote: sample counts of the metrics @k; empty: powers of two, and all samples"
     )
     s: tuple[int, ...] = Field(
-        (4,), description="policy: different right solutions asked for by pass@k-s, at the largest k"
+        (4,), description="policy, agent: different right solutions asked for by pass@k-s, at the largest k"
     )
     steps: bool = Field(True, description="critic: check single findings too (precision, recall, fixes)")
+    filtered: bool = Field(False, description="pairs: only those that passed the revision filter")
 
 
 INPUTS = {
     "problems": "problems",
-    "solutions": "solutions",
+    "solutions?": "solutions",
     "critiques?": "critiques",
     "refinements?": "refinements",
     "scores?": "scores",
+    "pairs?": "pairs",
+    "step_pairs?": "step_pairs",
+    "labels?": "labels",
 }
 OUTPUTS = ("metrics", "items")
 SEEDED = False
@@ -50,10 +66,11 @@ THREADS = 1
 
 def run(job: Job) -> None:
     """Write the metrics and the parts that they are made of, by problem."""
-    p = job.params
-    for name in NEEDS[p.which]:
+    which = job.params.which
+    needed = [NEEDS[which]] if which in ("step_pairs", "values") else sorted({"solutions", NEEDS[which]})
+    for name in needed:
         if name not in job.inputs:
-            raise UserError(f"evaluating a {p.which} needs the input `{name}`")
+            raise UserError(f"evaluating {which!r} needs the input `{name}`; it has {', '.join(sorted(job.inputs))}")
     rows = _parts(job)
     job.write("items", rows)
     job.write("metrics", summarise(rows, job.derive("bootstrap")))
@@ -61,21 +78,31 @@ def run(job: Job) -> None:
 
 def _parts(job: Job):
     """Return the `items` table of what is measured."""
-    from elenchus.critics.drafts import drafts
-    from elenchus.metrics import agent, measure
+    from elenchus.critics.drafts import by_id, drafts
+    from elenchus.metrics import agent, measure, search
 
     p = job.params
-    frame, solutions = job.inputs["problems"].table("problems"), job.inputs["solutions"].table("solutions")
+    frame = job.inputs["problems"].table("problems")
     names = sorted(frame["problem_id"])
-    if p.which == "agent":
-        return agent.agent(solutions, frame, ks=p.ks, s=p.s, seed=job.derive("majority"))
+    subject = job.inputs[NEEDS[p.which]].table(NEEDS[p.which])
+    if p.which == "step_pairs":
+        return search.step_pairs(subject, by_id(frame), names)
+    if p.which == "values":
+        return search.values(subject, by_id(frame), names)
+    solutions = job.inputs["solutions"].table("solutions")
+    seed = job.derive("majority")
     if p.which == "policy":
         scores = job.inputs["scores"].table("scores") if "scores" in job.inputs else None
-        return measure.policy(solutions, names, ks=p.ks, s=p.s, scores=scores, seed=job.derive("majority"))
+        return measure.policy(solutions, names, ks=p.ks, s=p.s, scores=scores, seed=seed)
+    if p.which == "agent":
+        return agent.agent(solutions, frame, ks=p.ks, s=p.s, seed=seed)
     if p.which == "critic":
-        critiques = job.inputs["critiques"].table("critiques")
-        return measure.critic(critiques, drafts(solutions, frame), names, steps=p.steps)
-    return measure.correction(job.inputs["refinements"].table("refinements"), solutions, names)
+        return measure.critic(subject, drafts(solutions, frame), names, steps=p.steps)
+    if p.which == "vote":
+        return measure.vote(solutions, subject, names, ks=p.ks, seed=seed)
+    if p.which == "pairs":
+        return measure.pairs(subject, drafts(solutions, frame), names, filtered=p.filtered)
+    return measure.correction(subject, solutions, names)
 
 
 def summarise(rows, seed: int) -> list[dict]:

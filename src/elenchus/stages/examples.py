@@ -1,7 +1,8 @@
 """Training examples made of critiques, refinements, pairs, solutions or exact solutions, each kept by a named rule.
 
 Sources: Critique-RL (2510.24320), step 2: a critique is kept if the refinement under it is right (`keep: mends`);
-"Confidence v.s. Critique" (2412.19513): refinements that keep a right answer and ones that mend a wrong one.
+"Confidence v.s. Critique" (2412.19513): refinements that keep a right answer and ones that mend a wrong one;
+RefCritic (2507.15024): critiques whose verdict is right and that mend (`keep: verdict_and_mends`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from elenchus.stages import Estimate, StageParams
 
 RULES = {
     "solutions": ("all", "right"),
-    "critiques": ("all", "exact", "verdict", "mends"),
+    "critiques": ("all", "exact", "verdict", "mends", "verdict_and_mends"),
     "refinements": ("all", "right", "mended", "kept_right"),
     "pairs": ("all",),
     "references": ("all",),
@@ -29,10 +30,10 @@ class Params(StageParams):
     of: Literal["auto", "solutions", "critiques", "refinements", "pairs", "references"] = Field(
         "auto", description="auto: the last given of solutions, critiques, refinements, pairs"
     )
-    keep: Literal["all", "right", "exact", "verdict", "mends", "mended", "kept_right"] = Field(
+    keep: Literal["all", "right", "exact", "verdict", "mends", "verdict_and_mends", "mended", "kept_right"] = Field(
         "all",
         description="right: right answers; exact: first error right; verdict: overall verdict right; mends: all "
-        "refinements under it are right; mended: wrong to right; kept_right: right to right",
+        "refinements under it are right; verdict_and_mends: both; mended: wrong to right; kept_right: right to right",
     )
     limit: int = Field(0, ge=0, description="examples at most, drawn at random; 0: all")
 
@@ -92,10 +93,10 @@ def _critiques(job: Job, keep: str):
     """Return the readable critiques that the rule keeps."""
     table = _table(job, "critiques")
     table = table[table["parsed"]]
-    if keep == "mends":
+    if keep in ("mends", "verdict_and_mends"):
         outcome = _table(job, "refinements").groupby("critique_id")["correct"].min()
-        return table[table["critique_id"].map(outcome).fillna(False).astype(bool)]
-    if keep == "all":
+        table = table[table["critique_id"].map(outcome).fillna(False).astype(bool)]
+    if keep in ("all", "mends"):
         return table
     solutions = _table(job, "solutions").set_index("solution_id")
     about = solutions.loc[table["solution_id"]]

@@ -2,6 +2,7 @@
 
 Source: Critique-RL (2510.24320). Stage I: terms {verdict: 1}. Stage II, from the stage-I critic: terms {refinement: 1,
 verdict: 0.2}, beta 0.01, with the frozen actor; the KL reference is the model that the stage starts from.
+RefCritic (2507.15024): terms {verdict: 0.5, refinement_wrong_only: 0.5}, several sampled refinements a critique.
 
 Departures
 1. GRPO in place of RLOO: the mean of a group includes the sample itself; scale_rewards none leaves its spread alone.
@@ -37,6 +38,8 @@ class Params(Training):
     temperature: float = Field(1.0, gt=0, description="of the sampled critiques (Critique-RL: 0.7)")
     max_tokens: int = Field(96, ge=1, description="tokens of a critique at most")
     actor_max_tokens: int = Field(64, ge=1, description="tokens of a refinement at most")
+    actor_temperature: float = Field(0.0, ge=0, description="of the refinements; 0 is greedy (Critique-RL: 0)")
+    refinements: int = Field(1, ge=1, description="refinements under each critique, whose mean is paid (RefCritic: m)")
     loss_type: Literal["grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo"] = Field("dapo", description="TRL's name")
     scale_rewards: Literal["group", "batch", "none"] = Field("group", description="what divides the advantages")
     epsilon: float = Field(0.2, gt=0, description="clipping of the importance ratio")
@@ -49,6 +52,8 @@ class Params(Training):
         for name, size in (("batch", self.batch), ("micro_batch", self.micro_batch)):
             if size % self.num_generations:
                 raise ValueError(f"{name} {size} is not a multiple of num_generations {self.num_generations}")
+        if self.refinements > 1 and not self.actor_temperature:
+            raise ValueError(f"{self.refinements} refinements at actor_temperature 0 are all the same")
         return self
 
 
@@ -79,6 +84,8 @@ def run(job: Job) -> None:
     groups = -(-p.steps // p.num_iterations)
     prompts = grpo.prompts_in_order(pool, p.batch // p.num_generations, groups, p.balance, job.derive("prompts"))
     rewarder = grpo.Rewarder({d.id: d for d in pool}, p.terms, p.reward_form, job.cost, max_tokens=p.actor_max_tokens)
+    rewarder.refinements, rewarder.temperature = p.refinements, p.actor_temperature
+    rewarder.seed = job.derive("refinements")
     _add_actor(job, rewarder)
     model, tokenizer = models.load(job.inputs["critic"].dir("model"))
     trained = grpo.train(
@@ -136,7 +143,7 @@ def _validation(job: Job, model, tokenizer):
 def estimate(params: Params, rows: dict[str, int]) -> Estimate:
     """Return the estimate: about 60 tokens of prompt and 50 of critique, 35 of refinement, at laptop scale."""
     critiques = params.batch * -(-params.steps // params.num_iterations)
-    refining = 35 if REFINING & params.terms.keys() else 0
+    refining = 35 * params.refinements if REFINING & params.terms.keys() else 0
     return Estimate(
         rows=0,
         sampled=(50 + refining) * critiques,

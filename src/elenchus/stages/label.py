@@ -25,8 +25,9 @@ class Params(StageParams):
     tree: Literal["full", "route", "value"] = Field(
         "full", description="tree: ReST-MCTS*'s labels by inferred distance; its simpler ones; backed-up values"
     )
-    checker: Literal["steps", "distance"] = Field(
-        "steps", description="checker: right or wrong; ReST-MCTS*'s labels by true distance"
+    checker: Literal["steps", "distance", "outcome"] = Field(
+        "steps",
+        description="checker: right or wrong; ReST-MCTS*'s labels by true distance; the outcome, at the last step alone",
     )
     after_error: Literal["skip", "zero", "own"] = Field(
         "skip", description="checker, steps after the first wrong one: no label; 0; judged from the step before"
@@ -136,12 +137,15 @@ def _by_checker(job: Job, known: dict, paths: list) -> list[dict]:
     p, rows = job.params, []
     for path, problem, steps in paths:
         family = problems.load(known[problem].family)
-        if p.checker == "distance":
+        if p.checker == "outcome":
+            reached = family.distance(known[problem], steps) == 0
+            values = [*[labels.NOTHING] * (len(steps) - 1), float(reached)]
+        elif p.checker == "distance":
             values = labels.by_distance(family, known[problem], steps)
         else:
             values = labels.from_checks(family.check_steps(known[problem], steps), p.after_error)
         rows.append(row(path, problem, steps, values, "checker"))
-    job.cost.oracle_calls += sum(len(steps) for _, _, steps in paths)
+    job.cost.oracle_calls += len(paths) if p.checker == "outcome" else sum(len(steps) for _, _, steps in paths)
     return rows
 
 

@@ -1,7 +1,7 @@
 """Preference pairs between critiques of one solution, filtered by whether the better one leads to better revisions.
 
 Sources: MultiCritique (2410.15287), step 6 (the lower accumulated severity is chosen) and step 7 (MARV: multi-agent
-revision validation); Critic-V (2411.18203), section 2 (`rule: jaccard`).
+revision validation); Critic-V (2411.18203), section 2 (`rule: jaccard`; `judge` is its score without the overlap).
 
 Departures
 1. MARV scores a revision by the exact answer checker, in place of a reward model.
@@ -27,11 +27,14 @@ CHUNK = 1024
 class Params(StageParams):
     """The ranking rule, and the revisions of the filter."""
 
-    rule: Literal["severity", "jaccard"] = Field("severity", description="MultiCritique's severity, or Critic-V's rule")
+    rule: Literal["severity", "jaccard", "judge"] = Field(
+        "severity",
+        description="MultiCritique's severity; Critic-V's overlap plus alpha times a judge's score; its judge's alone",
+    )
     min_margin: float = Field(0.0, ge=0, description="scores must differ by more than this")
     most: int = Field(0, ge=0, description="pairs of one solution at most, widest margins first; 0: all")
     alpha: float = Field(0.1, ge=0, description="jaccard: weight of the judge's score of 0 to 10 (Critic-V: 0.1)")
-    judge_noise: float = Field(1.0, ge=0, description="jaccard: standard deviation of the judge's score, in points")
+    judge_noise: float = Field(1.0, ge=0, description="standard deviation of Critic-V's judge's score, in points")
     samples: int = Field(8, ge=1, description="revisions by each reviser under each critique (MultiCritique: 8)")
     temperature: float = Field(1.0, ge=0, description="of the revisions")
     max_tokens: int = Field(64, ge=1, description="tokens of a revision at most")
@@ -88,7 +91,7 @@ def _severity_scores(job: Job) -> dict[str, dict[str, float]]:
 
 
 def _rule_scores(job: Job, found: list, said: dict[str, dict[str, str]]) -> dict[str, dict[str, float]]:
-    """Return {solution: {critic: Jaccard + alpha * judge}} of readable critiques."""
+    """Return {solution: {critic: Jaccard + alpha * judge, or the judge's score}} of readable critiques."""
     from elenchus.critics import pairs, several
 
     p, scores = job.params, {}
@@ -99,7 +102,8 @@ def _rule_scores(job: Job, found: list, said: dict[str, dict[str, str]]) -> dict
                 flagged = [u.step for u in critique.bad]
                 rng = seeds.rng(job.seed, "judge", draft.id, name)
                 judged = pairs.judge_score(true, flagged, len(draft.steps), p.judge_noise, rng)
-                scores.setdefault(draft.id, {})[name] = pairs.rule_score(true, flagged, judged, p.alpha)
+                score = judged if p.rule == "judge" else pairs.rule_score(true, flagged, judged, p.alpha)
+                scores.setdefault(draft.id, {})[name] = score
                 job.cost.oracle_calls += len(draft.steps)
     return scores
 

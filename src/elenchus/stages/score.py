@@ -30,6 +30,7 @@ class Params(StageParams):
     blur: float = Field(
         0.0, ge=0, description="exact checker: standard deviation of Gaussian noise, then cut to [0, 1]"
     )
+    draw: int = Field(0, ge=0, description="exact checker: which draw of the noise; equal steps meet equal noise in it")
     max_tokens: int = Field(128, ge=1, description="critic: tokens of a critique at most")
     batch_size: int = Field(256, ge=1, description="sequences in flight; bounds memory")
 
@@ -110,11 +111,15 @@ def _by_critic(job: Job, found: list) -> list[list[float]]:
 
 
 def _by_checker(job: Job, found: list) -> list[list[float]]:
+    """Return the truth with noise that depends on the problem and the steps so far: a frozen model errs always alike."""
     p, scores = job.params, []
     for draft in found:
-        rng = seeds.rng(job.seed, "checker", draft.id)
-        exact = [float(u.ok != (rng.random() < p.flip)) for u in draft.truth()]
-        scores.append([min(max(x + rng.gauss(0.0, 1.0) * p.blur, 0.0), 1.0) for x in exact])
+        own = []
+        for k, unit in enumerate(draft.truth()):
+            rng = seeds.rng("checker", p.draw, draft.problem.id, *draft.steps[: k + 1])
+            exact = float(unit.ok != (rng.random() < p.flip))
+            own.append(min(max(exact + rng.gauss(0.0, 1.0) * p.blur, 0.0), 1.0))
+        scores.append(own)
     job.cost.oracle_calls += sum(map(len, scores))
     return scores
 

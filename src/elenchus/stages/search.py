@@ -1,11 +1,14 @@
-"""Search trees over partial solutions, and the solutions that their finished leaves are.
+"""Search trees over partial solutions, and the solutions that their finished leaves are (of moving roots, the last one).
 
 Sources: ReST-MCTS* (2406.03816), MCTS-DPO (2405.00451), plain UCT; `elenchus.search.settings` names each constant's.
 
 Departures
 1. A node is finished where the solution's text ends; ReST-MCTS* also finishes nodes whose value passes its gate.
 2. The policy is not asked whether a partial solution is done (ReST-MCTS*'s reflection).
-3. Self-evaluation is the actor's critique of the partial solution; MCTS-DPO asks a multiple-choice question.
+3. Self-evaluation is the actor's critique of the partial solution, or an exact checker with noise; MCTS-DPO asks a
+   multiple-choice question with a reference solution. Its code's discount of it with depth is left out.
+4. Priors are normalised over siblings; MCTS-DPO's are not.
+5. Only equal steps count as duplicates; MCTS-DPO drops near-duplicates too, by hidden states.
 """
 
 from __future__ import annotations
@@ -60,13 +63,13 @@ def run(job: Job) -> None:
         job.progress(min(start + size, len(asked)), len(asked), "problems searched")
     job.cost.sampled += engine.sampled_tokens
     job.cost.prompt += engine.prompt_tokens + (scorer.tokens if scorer else 0)
-    job.cost.oracle_calls += searcher.oracle_calls
+    job.cost.oracle_calls += searcher.oracle_calls + getattr(evaluate, "calls", 0)
     job.write("nodes", nodes)
     job.write("solutions", found)
 
 
 def leaves(tree, temperature: float, seed: int) -> list[dict]:
-    """Return the rows of the tree's finished leaves; `sample` is the node's number."""
+    """Return the rows of the tree's finished leaves, where its root moved of the last root; `sample` is the node's number."""
     from elenchus import solutions
 
     return [
@@ -81,7 +84,7 @@ def leaves(tree, temperature: float, seed: int) -> list[dict]:
             temperature=float(temperature),
         )
         for i, node in enumerate(tree.nodes)
-        if node.terminal
+        if (i == tree.committed if tree.committed else node.terminal)
     ]
 
 
@@ -96,12 +99,17 @@ def _evaluator(job: Job, engine):
 
         scorer = process_head.load(job.inputs["value_model"].dir("process_head"), batch_size=job.params.batch_size)
         return evaluators.by_head(scorer), scorer
+    if job.params.value == "checker":
+        return evaluators.Checker(job.params.flip, job.derive("checker")), None
     return None, None
 
 
 def estimate(params: Params, rows: dict[str, int]) -> Estimate:
     """Return the estimate: steps of 7 tokens, roll-outs of 20, prompts of 40, at laptop scale."""
-    trees, expansions = rows.get("problems", 0), params.simulations * params.leaves_per_round
+    trees, rounds = rows.get("problems", 0), params.simulations
+    if params.commit:  # four steps down; a round that goes forward mostly meets what is expanded already
+        rounds = params.commit * (params.commit_first + 3)
+    expansions = rounds * params.leaves_per_round
     sampled = expansions * (params.breadth * 7 + (params.rollouts * 20 if params.value == "rollouts" else 0))
     sampled += expansions * params.lookahead * params.roll_branch * 7
     if params.token_budget:

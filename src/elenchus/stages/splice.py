@@ -72,19 +72,20 @@ def run(job: Job) -> None:
 def paths_of(job: Job, known: dict, solutions) -> dict[str, list]:
     """Return {problem: its different readable episodes}, each with the judge's first bad action."""
     from elenchus import problems
-    from elenchus.agents.splices import Path, distinct
+    from elenchus.agents.splices import Path, distinct, first_bad
 
-    first: dict[str, int] = {}
+    said: dict[str, str] = {}
     if "critiques" in job.inputs:
         table = job.inputs["critiques"].table("critiques")
-        table = table[table["parsed"] & (table["sample"] == 0)]
-        first = {i: int(f) for i, f in zip(table["solution_id"], table["first_error"], strict=True) if f >= 0}
+        table = table[table["sample"] == 0]
+        said = dict(zip(table["solution_id"], table["text"], strict=True))
     found: dict[str, list[Path]] = {}
     for s in solutions[solutions["parsed"]].to_dict("records"):
         problem = known[s["problem_id"]]
-        score = problems.load(problem.family).score(problem, list(s["steps"]))
-        judged = first[s["solution_id"]] + 1 if s["solution_id"] in first else None
-        found.setdefault(problem.id, []).append(Path(s["solution_id"], tuple(s["steps"]), score, judged))
+        family, steps = problems.load(problem.family), tuple(s["steps"])
+        bad = first_bad(said.get(s["solution_id"], ""), family.error_types())
+        kept = None if bad is None or bad >= len(steps) else bad + 1
+        found.setdefault(problem.id, []).append(Path(s["solution_id"], steps, family.score(problem, steps), kept))
     return {problem: distinct(paths) for problem, paths in found.items()}
 
 

@@ -20,14 +20,18 @@ from elenchus.errors import UserError
 from elenchus.job import Cost
 from elenchus.metrics.critique import first_error as first_error_scores
 from elenchus.training.loop import Run, fit
-from elenchus.training.rewards import Judged, reward, terms
+from elenchus.training.rewards import REFINING, Judged, reward, terms
 from elenchus.training.settings import Training, cycle
 from elenchus.training.text import plain_prompt
 
 
 @dataclass
 class Rewarder:
-    """Rewards critiques, and keeps count: the actor's tokens and the exact checks spent."""
+    """Rewards critiques, and keeps count: the actor's tokens and the exact checks spent.
+
+    refinements, temperature, seed: how many the actor samples under each critique, and how. What it samples depends on
+    the critique alone, not on when it is read.
+    """
 
     drafts: dict[str, Draft]
     weights: dict[str, float]
@@ -36,6 +40,9 @@ class Rewarder:
     actor: Engine | None = None
     tokenizer: object = None  # the actor's
     max_tokens: int = 64
+    refinements: int = 1
+    temperature: float = 0.0
+    seed: int = 0
 
     @property
     def labels(self) -> bool:
@@ -46,7 +53,7 @@ class Rewarder:
         """Return the reward of each critique text of the draft of that id, and the means of all weighted terms."""
         drafts = [self.drafts[i] for i in ids]
         read = [read_critique(d, text) for d, text in zip(drafts, texts, strict=True)]
-        refined = self._refine(drafts, texts, read) if self.actor is not None else [False] * len(texts)
+        refined = self._refine(drafts, texts, read) if self.actor is not None else [0.0] * len(texts)
         judged = [
             Judged(c.parsed, c.verdict == verdict_of(d), c.first_error == d.first_error, d.correct, better)
             for d, c, better in zip(drafts, read, refined, strict=True)
@@ -55,25 +62,38 @@ class Rewarder:
         means = {f"terms/{name}": statistics.fmean(v[name] for v in values) for name in sorted(self.weights)}
         return [reward(j, self.weights, self.form) for j in judged], means
 
-    def _refine(self, drafts: list[Draft], texts: list[str], read: list) -> list[bool]:
-        """Return whether the actor's greedy refinement under each critique is right; False under unreadable ones."""
+    def _asks(self, draft: Draft, said: Critique) -> bool:
+        """Return whether some term reads what the actor makes of this critique."""
+        if REFINING & self.weights.keys() == {"refinement_wrong_only"}:
+            return said.parsed and said.verdict == WRONG and not draft.correct
+        return said.parsed
+
+    def _refine(self, drafts: list[Draft], texts: list[str], read: list[Critique]) -> list[float]:
+        """Return the share of right ones among the actor's refinements under each critique; 0 where it is not asked."""
         prompts = {}
         for i, (d, text, c) in enumerate(zip(drafts, texts, read, strict=True)):
-            if c.parsed:
+            if self._asks(d, c):
                 messages = conversation.refine(d.problem.prompt, d.text, text)
                 prompts.setdefault(conversation.render(self.tokenizer, messages, "assistant"), []).append(i)
-        right = [False] * len(texts)
+        right = [0.0] * len(texts)
         before = self.actor.prompt_tokens, self.actor.sampled_tokens
-        samples = self.actor.sample(list(prompts), Sampling(temperature=0.0, max_tokens=self.max_tokens), seed=0)
-        for places, (sample,) in zip(prompts.values(), samples, strict=True):
+        sampling = Sampling(temperature=self.temperature, max_tokens=self.max_tokens)
+        samples = self.actor.sample(list(prompts), sampling, seed=self.seed, n=self.refinements)
+        for places, own in zip(prompts.values(), samples, strict=True):
             draft = drafts[places[0]]
-            solution = draft.family.parse(draft.problem, sample.text)
+            share = statistics.fmean(right_answer(draft, sample.text) for sample in own)
             for i in places:
-                right[i] = solution.ok and draft.family.check_answer(draft.problem, solution.answer)
+                right[i] = share
         self.cost.prompt += self.actor.prompt_tokens - before[0]
         self.cost.sampled += self.actor.sampled_tokens - before[1]
-        self.cost.oracle_calls += len(prompts)
+        self.cost.oracle_calls += len(prompts) * self.refinements
         return right
+
+
+def right_answer(draft: Draft, text: str) -> bool:
+    """Return whether `text` solves the draft's problem."""
+    solution = draft.family.parse(draft.problem, text)
+    return bool(solution.ok and draft.family.check_answer(draft.problem, solution.answer))
 
 
 def read_critique(draft: Draft, text: str) -> Critique:

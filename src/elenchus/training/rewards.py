@@ -10,40 +10,62 @@ Notation: y the draft, c the critique, f its verdict, y' the frozen actor's refi
     delta         r(y') - r(y)                                           r_delta
     correction    1 wrong to right, 0.2 right to right, 0 otherwise      r_correction
 
-An unreadable critique earns 0 in the first three and counts as a failed refinement (y' wrong) in the others.
+    refinement_wrong_only                                                R_r of RefCritic (2507.15024), see `dual`:
+                  r(y') where y is wrong and f says so, else the verdict term: only there is a solution refined
+
+An unreadable critique earns 0 in the first three and counts as a failed refinement (y' wrong) in the others. Of several
+refinements under one critique, r(y') is the mean.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-TERMS = ("verdict", "first_error", "format", "refinement", "delta", "correction")
-REFINING = frozenset({"refinement", "delta", "correction"})  # these need the actor
+TERMS = ("verdict", "first_error", "format", "refinement", "delta", "correction", "refinement_wrong_only")
+REFINING = frozenset({"refinement", "delta", "correction", "refinement_wrong_only"})  # these need the actor
+SCOPES = {"wrong_only": "refinement_wrong_only", "always": "refinement"}  # RefCritic: where R_r is active
 REPO_PENALTY = -1.0
 
 
 @dataclass(frozen=True)
 class Judged:
-    """What is known of one critique: could it be read, is its verdict right, is its first error, was y right, is y'."""
+    """What is known of one critique: could it be read, is its verdict right, is its first error, was y right, is y'.
+
+    correct: the share of right ones where several y' were sampled.
+    """
 
     parsed: bool
     verdict: bool
     first_error: bool
     was_correct: bool
-    correct: bool = False
+    correct: float = 0.0
 
 
 def terms(judged: Judged) -> dict[str, float]:
     """Return every term's value, in the paper's form."""
-    after, before = judged.correct and judged.parsed, judged.was_correct
+    after, before = float(judged.correct if judged.parsed else 0.0), judged.was_correct
+    verdict = float(judged.parsed and judged.verdict)
     return {
-        "verdict": float(judged.parsed and judged.verdict),
+        "verdict": verdict,
         "first_error": float(judged.parsed and judged.first_error),
         "format": float(judged.parsed),
-        "refinement": float(after),
-        "delta": float(after) - float(before),
-        "correction": (0.2 if before else 1.0) if after else 0.0,
+        "refinement": after,
+        "delta": after - float(before),
+        "correction": (0.2 if before else 1.0) * after,
+        "refinement_wrong_only": after if verdict and not before else verdict,
     }
+
+
+def dual(weight: float, scope: str) -> dict[str, float]:
+    """Return the weights of RefCritic's reward R = (R_c + lambda R_r) / (1 + lambda), in [0, 1]; `weight` is lambda.
+
+    R_c is the verdict term, R_r the mean over the refinements. scope: "wrong_only" has R_r := R_c but where a wrong
+    solution is called wrong, "always" pays refinements of every solution. A missing verdict earns 0 in both.
+    """
+    if scope not in SCOPES:
+        raise ValueError(f"scope {scope!r} is not one of {', '.join(SCOPES)}")
+    weights = {"verdict": 1.0 / (1.0 + weight), SCOPES[scope]: weight / (1.0 + weight)}
+    return {name: w for name, w in weights.items() if w}
 
 
 def reward(judged: Judged, weights: dict[str, float], form: str) -> float:

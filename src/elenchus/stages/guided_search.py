@@ -1,0 +1,77 @@
+"""Solutions written step by step under a critic: a step that it calls bad is sampled again.
+
+Source: SPC (arXiv 2504.19162), its test-time search: a step judged right stands, else another is sampled, a few times.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from elenchus import seeds
+from elenchus.job import Job
+from elenchus.stages import Estimate, StageParams
+
+
+class Params(StageParams):
+    """How steps are sampled and judged."""
+
+    n: int = Field(1, ge=1, description="solutions per problem")
+    tries: int = Field(5, ge=1, description="steps sampled in one place at most; the last stands (paper: about 5)")
+    temperature: float = Field(1.0, ge=0, description="the solver's sampling temperature; the critic is greedy")
+    max_steps: int = Field(12, ge=1, description="a solution of so many steps that has not ended is given up")
+    step_tokens: int = Field(24, ge=1, description="tokens of one step at most")
+    judgement_tokens: int = Field(24, ge=1, description="tokens of a judgement at most")
+    batch_size: int = Field(256, ge=1, description="sequences in flight; bounds memory")
+
+
+INPUTS = {"actor": "model", "critic": "model", "problems": "problems"}
+OUTPUTS = ("solutions",)
+SEEDED = True
+THREADS = 1
+
+
+def run(job: Job) -> None:
+    """Write the solutions, problem by problem; a solution's tokens are all that its solver sampled, rejected steps too."""
+    from elenchus import environment
+
+    environment.torch_setup(THREADS)
+    from elenchus import problems, solutions
+    from elenchus.engines import Sampling
+    from elenchus.engines.transformers_engine import TransformersEngine
+    from elenchus.search import guided
+    from elenchus.search.tree import mark
+
+    p = job.params
+    asked = [problems.from_row(row) for row in job.inputs["problems"].table("problems").to_dict("records")]
+    solver, critic = (
+        TransformersEngine(job.inputs[name].dir("model"), batch_size=p.batch_size) for name in ("actor", "critic")
+    )
+    stops = tuple(mark(k) for k in range(1, p.max_steps + 2))
+    rows = []
+    for part in solutions.chunks(asked, p.n, p.batch_size):
+        walks = guided.walk(
+            solver,
+            critic,
+            [problem for problem in part for _ in range(p.n)],
+            step=Sampling(p.temperature, p.step_tokens, stop=stops),
+            judgement=Sampling(0.0, p.judgement_tokens),
+            tries=p.tries,
+            max_steps=p.max_steps,
+            seed=seeds.derive(job.derive("walks"), len(rows)),
+        )
+        for i, w in enumerate(walks):
+            facts = {"finish": w.node.finish, "tokens": w.tokens, "logprob": w.node.logprob}
+            facts["temperature"] = float(p.temperature)
+            rows.append(solutions.read(w.problem, w.node.text, i % p.n, solutions.tag(job.seed), **facts))
+        job.progress(len(rows), len(asked) * p.n, "solutions")
+    for engine in (solver, critic):
+        job.cost.sampled += engine.sampled_tokens
+        job.cost.prompt += engine.prompt_tokens
+    job.write("solutions", rows)
+
+
+def estimate(params: Params, rows: dict[str, int]) -> Estimate:
+    """Return the estimate: five steps of 7 tokens, half of them tried twice, each judged in 10 on 40 of prompt."""
+    found = rows.get("problems", 0) * params.n
+    steps = int(5 * found * (1.5 if params.tries > 1 else 1))
+    return Estimate(rows=found, sampled=17 * steps, prompt=70 * steps)

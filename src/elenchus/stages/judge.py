@@ -1,0 +1,81 @@
+"""A step critic's judgements of single steps, and how many of the wrong and of the right ones it recognises.
+
+Source: SPC (arXiv 2504.19162): recall on wrong and on right steps, and their mean, on as many steps of either kind.
+
+Departures
+1. A judgement that cannot be read counts as a mistake on either kind; the paper asks again until more than 99 % can be.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from elenchus import seeds
+from elenchus.job import Job
+from elenchus.stages import Estimate, StageParams
+
+CHUNK = 4096  # cases per call of the engine: between two calls, progress is said
+
+
+class Params(StageParams):
+    """How the critic is asked."""
+
+    temperature: float = Field(0.0, ge=0, description="sampling temperature; 0 is greedy (the paper's evaluation)")
+    max_tokens: int = Field(24, ge=1, description="tokens of a judgement at most")
+    batch_size: int = Field(256, ge=1, description="sequences in flight; bounds memory")
+
+
+INPUTS = {"critic": "model", "cases*": "cases", "problems": "problems"}
+OUTPUTS = ("judgements", "items", "metrics")
+SEEDED = True
+THREADS = 1
+
+
+def run(job: Job) -> None:
+    """Write the judgements in the order of the cases, the recalls by problem, and the metrics."""
+    from elenchus import environment
+
+    environment.torch_setup(THREADS)
+    from elenchus.critics import step
+    from elenchus.critics.drafts import by_id
+    from elenchus.engines import Sampling
+    from elenchus.engines.transformers_engine import TransformersEngine
+    from elenchus.metrics import measure
+    from elenchus.stages.evaluate import summarise
+
+    p, frame = job.params, job.inputs["problems"].table("problems")
+    known = by_id(frame)
+    table = [row for given in job.inputs["cases"] for row in given.table("cases").to_dict("records")]
+    engine = TransformersEngine(job.inputs["critic"].dir("model"), batch_size=p.batch_size)
+    rows = []
+    for start in range(0, len(table), CHUNK):
+        cases = [step.from_row(row, known) for row in table[start : start + CHUNK]]
+        seed = seeds.derive(job.derive("samples"), start)
+        said = step.ask(engine, engine.tokenizer, cases, Sampling(p.temperature, p.max_tokens), seed)
+        rows += [_row(case, unit, reply) for case, (unit, reply) in zip(cases, said, strict=True)]
+        job.progress(len(rows), len(table), "steps judged")
+    job.cost.sampled += engine.sampled_tokens
+    job.cost.prompt += engine.prompt_tokens
+    job.write("judgements", rows)
+    items = measure.steps(rows, sorted(frame["problem_id"]))
+    job.write("items", items)
+    job.write("metrics", summarise(items, job.derive("bootstrap")))
+
+
+def _row(case, unit, reply) -> dict:
+    """Return the row of one judgement."""
+    said = "" if unit is None else "good" if unit.ok else "bad"
+    return {
+        "case_id": case.id,
+        "problem_id": case.problem.id,
+        "ok": case.truth().ok,
+        "said": said,
+        "text": reply.text.strip(),
+        "tokens": len(reply.tokens),
+    }
+
+
+def estimate(params: Params, rows: dict[str, int]) -> Estimate:
+    """Return the estimate: about 10 tokens of judgement on 40 of prompt, at laptop scale."""
+    cases = rows.get("cases", 0)
+    return Estimate(rows=cases, sampled=10 * cases, prompt=40 * cases)

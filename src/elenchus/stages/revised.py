@@ -1,0 +1,43 @@
+"""The solutions that stand after a turn of refinement: the refinement where there is one, else the solution before.
+
+Several turns of criticism and refinement are stages in a row: critique, refine, revised, critique, ...
+"""
+
+from __future__ import annotations
+
+from elenchus.job import Job
+from elenchus.stages import Estimate, StageParams
+
+
+class Params(StageParams):
+    """Nothing to choose: of several refinements of a solution, the first stands."""
+
+
+INPUTS = {"refinements": "refinements", "solutions": "solutions", "problems": "problems"}
+OUTPUTS = ("solutions",)
+SEEDED = True
+THREADS = 1
+
+
+def run(job: Job) -> None:
+    """Write the solutions in their order, read and labelled anew; tokens and log-probability are the last writer's."""
+    from elenchus import solutions
+    from elenchus.critics.drafts import by_id
+
+    known = by_id(job.inputs["problems"].table("problems"))
+    revised: dict[str, dict] = {}
+    for row in job.inputs["refinements"].table("refinements").to_dict("records"):
+        revised.setdefault(row["solution_id"], row)
+    rows = []
+    for before in job.inputs["solutions"].table("solutions").to_dict("records"):
+        last = revised.get(before["solution_id"], before)
+        facts = {"tokens": last["tokens"], "logprob": last["logprob"]}
+        facts |= {"finish": before["finish"], "temperature": before["temperature"]}
+        problem = known[before["problem_id"]]
+        rows.append(solutions.read(problem, last["text"], before["sample"], solutions.tag(job.seed), **facts))
+    job.write("solutions", rows)
+
+
+def estimate(params: Params, rows: dict[str, int]) -> Estimate:
+    """Return as many solutions as before; no tokens."""
+    return Estimate(rows=rows.get("solutions", 0))
