@@ -32,7 +32,7 @@ class Given:
 def judgement(first):
     """Return a critique that calls step `first` bad (-1: none) and then breaks off."""
     good = [f"#{k + 1} mumble -> rope rope good" for k in range(6 if first < 0 else first)]
-    return " ".join([*good, "right" if first < 0 else f"#{first + 1} mumble -> rope nothing bad missing #"])
+    return " ".join([*good, "right" if first < 0 else f"#{first + 1} mumble -> rope nothing bad missing #9 join"])
 
 
 def made(tmp_path, first=None, **params):

@@ -51,7 +51,7 @@ def agent_r(lab, p):
        to act and to judge actions from exact examples; sizes, steps and rates are scaled to minutes.
     2. Episodes: from the start, then from inside failed ones by reset and replay, in place of a search tree by UCT.
     3. The judge reads a bad episode once and gives a verdict on each action, good or bad, seeing also what came after;
-       the paper asks at each action anew, with a third answer, uncertain.
+       it is read up to the first bad one. The paper asks at each action anew, with a third answer, uncertain.
     4. The admission of a mistake is one word, the action `wait`, which costs no action; the paper draws one of ten
        sentences. So the skill measured is when it is said.
     5. Splices are played again and only consistent ones are learned; the paper takes all. The limit of actions is
