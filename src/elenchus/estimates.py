@@ -15,7 +15,7 @@ from elenchus.stages import Estimate
 # Two laptop cores, a model of half a million parameters: tokens a second where nothing has been measured yet.
 SAMPLED, PROMPT, TRAINED = 12_000, 60_000, 22_000
 START = {"torch": 6.0, "other": 1.5}  # seconds before the first token
-TRAINING = ("seed_model", "sft", "dpo", "grpo", "offline_rl", "process_head")
+TRAINING = ("seed_model", "sft", "dpo", "step_dpo", "grpo", "offline_rl", "process_head")
 HEAVY = (*TRAINING, "sample", "search", "guided_search", "critique", "refine", "score", "pairs", "games", "judge")
 
 

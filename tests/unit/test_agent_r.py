@@ -153,17 +153,19 @@ def test_a_branch_replays_what_was_taken(tokenizer):
     assert len(engine.prompts) == 2 and row["tokens"] == 4
 
 
-def test_an_unreadable_action_ends_the_episode(tokenizer):
-    row, _ = play(tokenizer, episodes.Start(BOW), "join reed reed <user>", "join rope make <user>")
-    assert not row["parsed"] and not row["correct"] and row["finish"] == "unreadable"
-    assert row["steps"] == OPTIMAL[:1]
+def test_an_unreadable_action_costs_one_and_changes_nothing(tokenizer):
+    row, _ = play(
+        tokenizer, episodes.Start(BOW), "join reed reed <user>", "join rope make <user>", "", "join rope wood"
+    )
+    assert row["steps"] == [OPTIMAL[0], "mumble <user> nothing", "mumble <user> nothing", OPTIMAL[1]]
+    assert row["correct"] and row["first_error"] == 1 and row["error"] == "missing"
 
 
 def test_branches_start_inside_failed_episodes():
     rows = [
-        {"parsed": True, "correct": True, "steps": OPTIMAL},
-        {"parsed": True, "correct": False, "steps": WASTED},
-        {"parsed": False, "correct": False, "steps": []},
+        {"correct": True, "steps": OPTIMAL},
+        {"correct": False, "steps": WASTED},
+        {"correct": False, "steps": WASTED[:1]},
     ]
     starts = episodes.branches(BOW, rows, 30, random.Random(0))
     acts = [crafting.action_of(s) for s in WASTED]
@@ -187,21 +189,25 @@ def test_loop_rate(actions, rate):
 
 
 @pytest.mark.parametrize(
-    ("signals", "error", "delay", "needless"),
+    ("signals", "error", "delay"),
     [
-        ("..w", 1, 1, False),  # at once
-        ("...w.w", 1, 2, False),
-        ("w..", 1, None, True),  # before the error
-        ("w.w", 1, 1, True),
-        ("...", 0, None, False),
-        ("..w", -1, None, True),
-        ("...", -1, None, False),
+        ("..w", 1, (1, True)),
+        ("...w.w", 1, (2, True)),
+        ("w..", 1, (2, False)),
+        ("w.w", 1, (1, True)),
+        ("w", 0, (1, False)),
     ],
 )
-def test_detection(signals, error, delay, needless):
-    said = [s == "w" for s in signals]
-    assert agent.detection_delay(said, error) == delay
-    assert agent.needless(said, error) is needless
+def test_detection_delay(signals, error, delay):
+    assert agent.detection_delay([s == "w" for s in signals], error) == delay
+
+
+@pytest.mark.parametrize(
+    ("signals", "error", "early"),
+    [("..w", 1, False), ("w..", 1, True), ("w.w", 1, True), ("...", 0, False), ("..w", -1, True), ("...", -1, False)],
+)
+def test_needless_signals(signals, error, early):
+    assert agent.needless([s == "w" for s in signals], error) is early
 
 
 def test_parts_of_an_agent(tokenizer):
@@ -227,5 +233,5 @@ def test_parts_of_an_agent(tokenizer):
     assert values["pass@1"] == 0.5 and values["score"] == pytest.approx(0.375)  # 0.75: the wait is free; and 0
     assert values["loop_rate"] == pytest.approx((0 + 4 / 5) / 2)
     assert values["detected"] == 0.5 and weights["detected"] == 2
-    assert values["detection_delay"] == 1.0 and weights["detection_delay"] == 1
+    assert values["detection_delay"] == (1 + 6) / 2 and weights["detection_delay"] == 2
     assert values["needless_signals"] == 0.0 and values["actions"] == 5.5

@@ -427,6 +427,17 @@ def test_summary_pairs_arms_over_seeds(workshop, base, taught):
     assert ("good", "pass@1") in over.index and ("bad", "pass@1") not in over.index
     assert len(frame[(frame["metric"] == "first_error_f1")]) == 2 * 4
 
+    alone = [{"name": "finds errors at all", "metric": "acc_error", "better": better, "than": None}]
+    made, _ = workshop.run("summary", {"labels": labels, "comparisons": alone}, evaluations=given)
+    (found,) = json.loads(made.file("summary.json").read_text())["comparisons"]
+    assert found["value"] == found["better_value"] > 0.5 and found["than_value"] == 0.0 and found["mdd"] > 0
+
+    silent = evaluations({"miss_rate": 1.0})  # flags no step, so that of its precision there is no number
+    precision = [{**asked[0], "metric": "unit_precision"}]
+    made, _ = workshop.run("summary", {"labels": labels[:6], "comparisons": precision}, evaluations=given[:3] + silent)
+    (found,) = json.loads(made.file("summary.json").read_text())["comparisons"]
+    assert found["better_value"] == 1.0 and found["than_value"] is found["value"] is found["low"] is None
+
     for wrong, message in (
         ({**asked[0], "than": {**than, "arm": "ugly"}}, "nothing was measured of critic of ugly, round 1"),
         ({**asked[0], "metric": "delta"}, "has no delta; it has"),

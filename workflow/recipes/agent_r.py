@@ -19,9 +19,7 @@ class Params(RecipeParams):
     beta: float = Field(0.2, ge=0, le=1, description="score gap of a good and a bad path (paper: 0.2)")
     episodes: int = Field(4, ge=1, description="episodes per task and round from its start (paper: 8 search roll-outs)")
     branches: int = Field(4, ge=0, description="episodes per task and round from inside failed ones")
-    dialogues: knobs("splice") = Field(
-        default_factory=knobs("splice"), description="how many dialogues train, and how many of them revise"
-    )
+    dialogues: knobs("splice") = Field(default_factory=knobs("splice"), description="how many train, how many revise")
     general: int = Field(
         150, ge=0, description="general examples mixed in: the seed model's own critiques (paper: 80 %)"
     )
@@ -49,25 +47,25 @@ def agent_r(lab, p):
     should teach less.
 
     Departures
-    1. The world is a crafting game in words of 24 things (TextCraft's kind); WebShop and ScienceWorld are left out.
-    2. The agent is a model of 0.6 M parameters that learned to act and to judge actions from exact examples.
-    3. Episodes: from the start, then from inside failed ones by reset and replay, in place of a search tree by UCT.
-    4. The judge reads a bad episode once and gives a verdict on each action, good or bad, seeing also what came after;
+    1. The world is a crafting game of 24 things (TextCraft's kind), the agent a model of 0.15 M parameters that learned
+       to act and to judge actions from exact examples; sizes, steps and rates are scaled to minutes.
+    2. Episodes: from the start, then from inside failed ones by reset and replay, in place of a search tree by UCT.
+    3. The judge reads a bad episode once and gives a verdict on each action, good or bad, seeing also what came after;
        the paper asks at each action anew, with a third answer, uncertain.
-    5. The admission of a mistake is one word, the action `wait`, which costs no action; the paper draws one of ten
+    4. The admission of a mistake is one word, the action `wait`, which costs no action; the paper draws one of ten
        sentences. So the skill measured is when it is said.
-    6. Splices are played again and only consistent ones are learned; the paper takes all. The limit of actions is
+    5. Splices are played again and only consistent ones are learned; the paper takes all. The limit of actions is
        lifted there, since direct revision would be left with none.
-    7. A good path's score may equal alpha; the paper's strict bar leaves nothing at alpha 1.
-    8. General data are the seed model's own critiques, so that the judge is not forgotten; the paper's are ShareGPT's.
-    9. Sizes, steps and learning rates are scaled to minutes. All arms train on equally many dialogues and steps.
+    6. A good path's score may equal alpha; the paper's strict bar leaves nothing at alpha 1.
+    7. General data are the seed model's own critiques, so that the judge is not forgotten; the paper's are ShareGPT's.
+    8. All arms train on equally many dialogues and steps.
     """
     train, validation, test = lab.problems("train"), lab.problems("validation"), lab.problems("test")
     lab.disjoint(train, validation, test)
     seed = lab.seed_model()
     measure(lab, p, seed, test)
     first = lab.act(seed, train, n=p.episodes, branches=p.branches)
-    said = lab.critique(seed, first, train, label="seed", temperature=0.0)
+    said = lab.critique(seed, first, train, label="actor", temperature=0.0)
     general = [lab.examples(train, solutions=first, critiques=said, limit=p.general)] if p.general else []
 
     for arm in lab.arms("agent_r", "direct_revision", "good_only", "oracle_cut"):
@@ -88,8 +86,7 @@ def agent_r(lab, p):
 
 def measure(lab, p, actor, test):
     """Measure an agent on the test tasks."""
-    episodes = lab.act(actor, test, n=p.test_episodes, name="test-episodes")
-    lab.measure(lab.evaluate("agent", test, solutions=episodes))
+    lab.measure(lab.evaluate("agent", test, solutions=lab.act(actor, test, n=p.test_episodes, name="test-episodes")))
 
 
 def verdicts(lab, p, arm, actor, played, train):

@@ -82,13 +82,13 @@ def b_star(lab, p):
     (ReST-EM), turn one knob only, keep the first round's best setting, or are rewarded for answers alone.
 
     Departures
-    1. Problems are countdowns (reach a number from three or four others) in place of MATH, GSM8K, APPS and ARC; the
+    1. Problems are countdowns (reach a number from four others) in place of MATH, GSM8K, APPS and ARC; the
        policy is a seed model of 0.6 M parameters, and problems, samples, rounds and steps are fewer.
     2. The process reward is an exact step checker with dials in place of a trained reward model: scores are turned round
        with a probability and blurred, alike for equal steps in every round. The arms *_exact have no noise.
     3. The static setting is the grid's best at round 1, kept, in place of a search over whole runs with fixed settings.
     4. Solutions differ where their steps are written differently; solutions out of form are no candidates.
-    5. Best-of-K and reward@K-S rank by the process score alone: at test time the answer's reward is not known.
+    5. pass@1 is the mean of the K samples (paper: greedy); best-of-K and reward@K-S rank by the process score alone.
     6. No reference solutions among the candidates (`selection: {reference: true}` adds them, as the code does).
     7. Samples per problem and steps are equal in all arms; what the grid samples comes on top, as in the paper.
     """

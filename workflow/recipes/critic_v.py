@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from elenchus.config import RecipeParams, knobs
+from elenchus.config import RecipeParams, Section, knobs
 from elenchus.recipes import recipe
+
+
+class Critics(Section):
+    """Three critics of different strength, exact checkers with dials."""
+
+    strong: knobs("critique") = Field(default_factory=knobs("critique"), description="stands for GPT-4o-mini")
+    middling: knobs("critique") = Field(default_factory=knobs("critique"), description="stands for GLM-4V-9B")
+    weak: knobs("critique") = Field(default_factory=knobs("critique"), description="stands for MiniCPM-V-2.6")
 
 
 class Params(RecipeParams):
@@ -14,9 +22,8 @@ class Params(RecipeParams):
     inject: knobs("inject") = Field(
         default_factory=knobs("inject"), description="training answers with errors (paper: 1 to 5 each, none clean)"
     )
-    temperatures: tuple[float, float, float] = Field(
-        (0.5, 1.0, 1.5),
-        description="of the seed model's three critiques that are ranked (paper: three different models)",
+    critics: Critics = Field(
+        default_factory=Critics, description="whose critiques of an answer are ranked (paper: three)"
     )
     pairs: knobs("pairs") = Field(
         default_factory=knobs("pairs"),
@@ -49,7 +56,7 @@ def critic_v(lab, p):
 
     Departures
     1. Chains of text stand for images and questions, steps of a solution for the details of an answer.
-    2. The three critiques are the seed model's own at three temperatures, in place of three other models.
+    2. The three critics are exact checkers that miss errors, raise false alarms and err in fixes, in place of other models.
     3. The judge's score is exact with noise, round(10 (recall - false positive rate / 2) + N(0, 1)) clipped to 0..10;
        found and injected errors are matched exactly by step, both by a language model in the paper.
     4. Readable critiques that find nothing are ranked too; unreadable ones are not.
@@ -62,8 +69,7 @@ def critic_v(lab, p):
     policy = lab.seed_model()
     answers = lab.inject(train, **p.inject)
     critiques = [
-        lab.critique(policy, answers, train, label=f"critic-{i}", temperature=t)
-        for i, t in enumerate(p.temperatures, 1)
+        lab.oracle_critique(name, answers, train, **getattr(p.critics, name)) for name in ("strong", "middling", "weak")
     ]
     drafts = lab.sample(policy, test, n=p.test_drafts, name="test-drafts")
     injected = lab.inject(test, n=p.test_injected, name="test-injected-errors")

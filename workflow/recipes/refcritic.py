@@ -58,7 +58,7 @@ def refcritic(lab, p):
     3. Thought and feedback are one text: each step is worked anew and judged, and the policy reads all of it. A chain's
        later steps are judged as continued from the draft's own, so that the answer is handed over in few critiques.
     4. R_r counts where a wrong solution is called wrong and equals R_c elsewhere (`rr_scope`); the paper does not say.
-    5. 2 x 20 GRPO steps at 3e-4 with 8 critiques a solution and m = 4; the paper's lengths and rates are not published.
+    5. 2 x 16 GRPO steps of 128 critiques at 1e-4, 8 a solution, and m = 4; the paper's lengths and rates are not published.
     6. The policy's refinements under one text are the same samples whenever that text is met again.
     7. First errors are read off the critique's form; the paper has a second model extract them.
     8. Filtered votes fall back to all samples where the critic calls all wrong, over subsets of the largest N.

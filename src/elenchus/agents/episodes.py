@@ -36,9 +36,9 @@ def check_interactive(problem: Problem) -> None:
 
 
 def attempt(start: Start) -> Episode:
-    """Play: role "actor" acts until the world says that it is over, or until an action cannot be read.
+    """Play: role "actor" acts until the world says that it is over. Returns the steps.
 
-    Returns (steps, the unreadable action or None).
+    What cannot be read is the family's MUMBLE, an action like others: an agent may recover from it.
     """
     family = problems.load(start.problem.family)
     world, steps = family.environment(start.problem, start.taken), family.written(start.problem, start.taken)
@@ -47,25 +47,23 @@ def attempt(start: Start) -> Episode:
         action = completion.text.strip()
         for end in TURN_ENDS:
             action = action.removesuffix(end).strip()
-        if not family.readable(action):
-            return steps, action
+        action = action if family.readable(action) else family.MUMBLE
         steps.append(family.step(action, world.step(action)[0]))
-    return steps, None
+    return steps
 
 
 def row(start: Start, played: Played, sample: int, temperature: float, tag: str) -> dict:
     """Return the `solutions` row of an episode. tokens, logprob: of what was sampled, not of what was replayed."""
-    steps, unreadable = played.result
+    steps = played.result
     family = problems.load(start.problem.family)
     replies = [completion for _, completion in played.turns]
     facts = {
-        "finish": "end" if unreadable is None else "unreadable",
+        "finish": "end",
         "tokens": sum(len(reply.tokens) for reply in replies),
         "logprob": sum(sum(reply.logprobs) for reply in replies),
         "temperature": float(temperature),
     }
-    text = family.render(start.problem, steps if unreadable is None else [*steps, unreadable])
-    return solutions.read(start.problem, text, sample, tag, **facts)
+    return solutions.read(start.problem, family.render(start.problem, steps), sample, tag, **facts)
 
 
 def play(
@@ -85,7 +83,7 @@ def branches(problem: Problem, rows: Sequence[dict], n: int, rng: random.Random)
     At least one action is replayed, and at least one is left to take.
     """
     family = problems.load(problem.family)
-    longer = [row for row in rows if row["parsed"] and len(row["steps"]) > 1]
+    longer = [row for row in rows if len(row["steps"]) > 1]
     pool = [row for row in longer if not row["correct"]] or longer
     starts = []
     for _ in range(n):

@@ -27,14 +27,15 @@ def loop_rate(actions: Sequence[str], n: int = 2) -> float:
     return 1 - len(set(grams)) / len(grams) if grams else 0.0
 
 
-def detection_delay(signals: Sequence[bool], first_error: int) -> int | None:
-    """Return the steps from the first wrong action to the first revision signal after it; 1 is at once, None never.
+def detection_delay(signals: Sequence[bool], first_error: int) -> tuple[int, bool]:
+    """Return (steps from the first wrong action to the first revision signal after it, whether there is one).
 
-    signals: for each step, whether it is a revision signal. first_error: 0-based, -1 none.
+    1 is at once. Where no signal comes, the steps to the episode's end count, so that agents are compared on all their
+    errors, not on those that they noticed. signals: for each step, whether it is a revision signal. first_error:
+    0-based, not -1.
     """
-    if first_error < 0:
-        return None
-    return next((i - first_error for i in range(first_error + 1, len(signals)) if signals[i]), None)
+    found = next((i for i in range(first_error + 1, len(signals)) if signals[i]), None)
+    return (len(signals) if found is None else found) - first_error, found is not None
 
 
 def needless(signals: Sequence[bool], first_error: int) -> bool:
@@ -57,15 +58,15 @@ def agent(
         family = problems.load(problem.family)
         acts = [family.action_of(step) for step in steps]
         signals, error = [act == family.WAIT for act in acts], row["first_error"]
-        delay = detection_delay(signals, error)
+        delay, found = detection_delay(signals, error) if error >= 0 else (0, False)
         score = family.score(problem, steps) if row["parsed"] else 0.0
-        rows.append((score, len(acts), loop_rate(acts), error >= 0, delay is not None, delay or 0))
+        rows.append((score, len(acts), loop_rate(acts), error >= 0, found, delay))
         rows[-1] += (needless(signals, error),)
-    score, actions, loops, erroneous, found, delays, early = np.array(rows, dtype=float).reshape(-1, 7).T
+    score, actions, loops, erroneous, detected, delays, early = np.array(rows, dtype=float).reshape(-1, 7).T
     parts.ratio("score", codes, score)
     parts.ratio("actions", codes, actions)
     parts.ratio("loop_rate", codes, loops)
-    parts.ratio("detected", codes, found, erroneous)
-    parts.ratio("detection_delay", codes, delays, found)
+    parts.ratio("detected", codes, detected, erroneous)
+    parts.ratio("detection_delay", codes, delays, erroneous)
     parts.ratio("needless_signals", codes, early)
     return pd.concat([policy(solutions, names, ks=ks, s=s, seed=seed), parts.rows()], ignore_index=True)

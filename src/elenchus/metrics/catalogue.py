@@ -78,7 +78,9 @@ METRICS: dict[str, Metric] = {
     "actions": Metric("actions of an episode", "lower", None),
     "loop_rate": Metric("share of an episode's pairs of successive actions that it has made before", "lower"),
     "detected": Metric("share of erroneous episodes in which a revision signal follows the first wrong action"),
-    "detection_delay": Metric("steps from the first wrong action to the revision signal after it", "lower", None),
+    "detection_delay": Metric(
+        "steps from the first wrong action to the revision signal after it, to the end where none comes", "lower", None
+    ),
     "needless_signals": Metric("share of episodes with a revision signal before any wrong action", "lower"),
     # a critic
     "acc_error": Metric("share of erroneous solutions whose first wrong step is named"),

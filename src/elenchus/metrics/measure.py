@@ -41,7 +41,8 @@ class Parts:
         """Add the mean of `hits` over the rows of `mask`, weighted by how many rows a problem has."""
         mask = np.ones(len(codes)) if mask is None else np.asarray(mask, dtype=float)
         of_problem = np.asarray(hits, dtype=float) * mask
-        top, bottom = (np.bincount(codes, weights=w, minlength=len(self.problems)) for w in (of_problem, mask))
+        # of no rows at all bincount makes integers
+        top, bottom = (np.bincount(codes, w, len(self.problems)).astype(float) for w in (of_problem, mask))
         self.add(part, np.divide(top, bottom, out=np.zeros_like(top), where=bottom > 0), bottom)
 
     def add(self, part: str, values: np.ndarray, weights: np.ndarray | float = 1.0) -> None:

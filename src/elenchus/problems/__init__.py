@@ -24,6 +24,7 @@ An interactive family (`crafting.py`), whose steps are actions with a world's an
     readable(action) -> bool                   whether a text is an action
     score(problem, steps) -> float             what an episode is worth, 0 to 1
     WAIT                                       the action that says that a mistake was made
+    MUMBLE                                     the action that stands for one that cannot be read
 """
 
 from __future__ import annotations

@@ -30,6 +30,7 @@ from elenchus.worlds.crafting import (
     DONE,
     JOIN,
     JUNK,
+    MUMBLE,
     NOTHING,
     OK,
     PART,
@@ -131,7 +132,7 @@ def readable(action: str) -> bool:
     """Return whether a text is an action (possible or not)."""
     verb, *things = action.split(" ")
     known = all(thing in BOOK or thing in RAW for thing in things)
-    return action == WAIT or (known and len(things) == {JOIN: 2, PART: 1}.get(verb, -1))
+    return action in (WAIT, MUMBLE) or (known and len(things) == {JOIN: 2, PART: 1}.get(verb, -1))
 
 
 def messages(problem: Problem, steps: list[str] | tuple[str, ...]) -> list[dict[str, str]]:
@@ -163,18 +164,16 @@ def render(problem: Problem, steps: list[str]) -> str:
 
 
 def parse(problem: Problem, text: str) -> Solution:
-    """Return the steps of `text`; the answer is the world's last. Not ok where the world would not have answered so.
+    """Return the steps that the actions in `text` make; the answer is the world's last.
 
-    The text must be a whole episode: played until it is over.
+    What the text says that the world answered is not believed: the actions are played. Not ok where one cannot be read.
+    A text that stops before the episode is over has given up; one that goes on after it is cut there.
     """
-    steps: list[str] = []
-    world = environment(problem)
-    for step in text.split(f" {ACTOR} "):
-        action, _, answer = step.partition(f" {WORLD} ")
-        if world.over or not readable(action) or world.step(action)[0] != answer:
-            return Solution(tuple(steps), "", False)
-        steps.append(step)
-    return Solution(tuple(steps), steps[-1].split()[-1] if world.over else "", world.over)
+    actions = [action_of(part) for part in text.split(f" {ACTOR} ")]
+    known = next((i for i, action in enumerate(actions) if not readable(action)), len(actions))
+    steps = written(problem, actions[:known])
+    ok = known == len(actions)
+    return Solution(tuple(steps), steps[-1].split()[-1] if ok else "", ok)
 
 
 def check_answer(problem: Problem, answer: str) -> bool:
@@ -187,8 +186,8 @@ def check_steps(problem: Problem, steps: list[str]) -> list[Check]:
 
     Errors: `dead` (no way to the goal is left, or not with the actions left), `waste` (junk), `missing` (impossible:
     nothing happens), `detour` (anything else that leads no nearer); `format` for a step that cannot be read, whose
-    answer is not the world's, or that comes after the end. working: the best action (the step's own where it is one);
-    expected: the world's answer to that; claimed: the answer to the step.
+    answer is not the world's, or that comes after the end. working: the step's action; expected: the world's answer to
+    the best action (the step's own where it is one); claimed: the answer to the step.
     """
     world, checks = environment(problem), []
     for step in steps:
@@ -196,7 +195,7 @@ def check_steps(problem: Problem, steps: list[str]) -> list[Check]:
         ought, before = best(world), world.left
         expected = NONE if ought is None else world.answer(ought)
         if world.over or not readable(action) or world.answer(action) != answer:
-            checks.append(Check(False, "format", ought or NONE, expected, NONE))
+            checks.append(Check(False, "format", NONE, expected, NONE))
             continue
         if action == WAIT:
             spent = world.step(action)[1]
@@ -208,7 +207,7 @@ def check_steps(problem: Problem, steps: list[str]) -> list[Check]:
             checks.append(Check(True, "", action, answer, answer))
             continue
         error = {JUNK: "waste", NOTHING: "missing"}.get(answer, "detour")
-        checks.append(Check(False, "dead" if after is None else error, ought or NONE, expected, answer))
+        checks.append(Check(False, "dead" if after is None else error, action, expected, answer))
     return checks
 
 
@@ -247,7 +246,7 @@ def vocabulary(options: Options) -> list[str]:
     """Return the words of questions, episodes and critiques."""
     marks = [f"#{i + 1}" for i in range(options.max_actions + 2 * options.slack + 1)]
     answers = [JUNK, NOTHING, APART, OK, DONE]
-    return ["make", "from", JOIN, PART, WAIT, *RAW, *BOOK, *answers, ACTOR, WORLD, *marks, *WORDS, *ERRORS]
+    return ["make", "from", JOIN, PART, WAIT, MUMBLE, *RAW, *BOOK, *answers, ACTOR, WORLD, *marks, *WORDS, *ERRORS]
 
 
 def drills(options: Options, rng: random.Random) -> Drill:
@@ -285,7 +284,9 @@ def _wrong(world: World, rng: random.Random) -> str:
             action = rng.choice(possible)
         elif kind < 0.8 and len(world.bag) > 1:
             action = f"{JOIN} {' '.join(sorted(rng.sample(world.bag, 2)))}"
-        else:
+        elif kind < 0.9:
             action = f"{JOIN} {' '.join(rng.choice(list(PRODUCT)))}"
+        else:
+            action = MUMBLE
         if need is None or fewest(effect(world.bag, action)[0], world.goal) != need - 1:
             return action

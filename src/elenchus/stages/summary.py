@@ -128,7 +128,7 @@ def _compare(c: Comparison, tables: dict[Subject, dict[int, object]], seed: int)
     values = {"than_value": 0.0}
     for name, frames in sides.items():
         of = items.stack(frames)
-        if c.metric not in items.measured(of):
+        if c.metric not in catalogue.computable(of.values):  # measured, but of nothing (no step flagged): no number
             raise UserError(
                 f"comparison {c.name!r}: {asked[name]} has no {c.metric}; it has {', '.join(items.measured(of))}"
             )

@@ -33,6 +33,7 @@ PRODUCT = {ingredients: product for product, (ingredients, _) in BOOK.items()}
 RAW = ("clay", "coal", "hide", "ore", "reed", "sand", "stone", "wood")
 GOALS = tuple(list(BOOK)[6:])
 JOIN, PART, WAIT = "join", "part", "wait"
+MUMBLE = "mumble"  # what the world hears where an action cannot be read: it costs an action, and nothing happens
 JUNK, NOTHING, APART, OK, DONE = "junk", "nothing", "apart", "ok", "done"  # answers; a product's name is one too
 
 Bag = tuple[str, ...]  # what is held, sorted
@@ -81,6 +82,8 @@ class World:
 def effect(bag: Bag, action: str) -> tuple[Bag, str]:
     """Return what is held after `action` (not a wait), and the world's answer. Impossible actions change nothing."""
     verb, *things = action.split()
+    if verb == MUMBLE:
+        return bag, NOTHING
     held = list(bag)
     try:
         for thing in things:
