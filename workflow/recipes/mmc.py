@@ -20,6 +20,7 @@ class Params(RecipeParams):
     annotator: knobs("contrast") = Field(
         default_factory=knobs("contrast"), description="the annotator's faults where it does not see the right branch"
     )
+    lessons: int = Field(0, ge=0, description="critiques that each critic learns from, at most; 0: all")
     critic: knobs("sft") = Field(default_factory=knobs("sft"), description="SFT of each arm's critic")
     refine: knobs("refine") = Field(default_factory=knobs("refine"), description="the actor's turns")
     turns: tuple[int, ...] = Field((1, 2, 4), min_length=1, description="turns after which is measured")
@@ -61,7 +62,7 @@ def mmc(lab, p):
     for arm in lab.arms(*CRITICS):
         paths, said = sources[arm]
         lab.measure(lab.evaluate("critic", train, solutions=paths, critiques=said), subject="annotator")
-        lessons = lab.examples(train, solutions=paths, critiques=said)
+        lessons = lab.examples(train, solutions=paths, critiques=said, limit=p.lessons)
         critics[arm] = lab.sft(actor, [lessons], name="critic", **p.critic)
 
     drafts = lab.sample(actor, test, n=p.test_samples, name="test-drafts")
