@@ -5,6 +5,7 @@ The same recipe and the same evidence give the same bytes; a test makes them aga
 
 from __future__ import annotations
 
+from html import escape
 from pathlib import Path
 
 from elenchus import evidence as evidences
@@ -59,28 +60,39 @@ def draw(recipe: RecipePlan, evidence: dict) -> dict[str, str]:
 
 def forest(claims: list[dict]) -> str:
     """Return the claims' intervals about their margins, one row each, in the claimed direction."""
-    height, width, row = 30 + 26 * len(claims) + 20, 680, 26
+    height, width, row, left = 30 + 26 * len(claims) + 20, 760, 26, 380
     signs = [1 if c["direction"] == "higher" else -1 for c in claims]
-    reach = max([abs(c[k]) for c in claims for k in ("low", "high", "value") if c[k] is not None] + [0.02]) * 1.05
-    x = charts.scale(-reach, reach, 250, width - 20)
+    ends = [s * c[k] for c, s in zip(claims, signs, strict=True) for k in ("low", "high", "value") if c[k] is not None]
+    low, high = min([*ends, -0.02]), max([*ends, 0.02])
+    x = charts.scale(low, high, left, width - 20)
     out = [charts.svg_open(width, height, "each claim's difference with its 95 % interval, positive as claimed")]
-    out.append('<text class="title" x="0" y="13">difference in the claimed direction, 95 % interval</text>')
+    out.append('<text class="title" x="0" y="13">difference in the claimed direction, with its 95 % interval</text>')
     out.append(f'<line class="zero" x1="{x(0)}" x2="{x(0)}" y1="22" y2="{height - 22}"/>')
     for i, (c, sign) in enumerate(zip(claims, signs, strict=True)):
         y = 36 + i * row
-        out.append(f'<text x="0" y="{y + 4}">{i + 1}. {c["metric"]}: {c["verdict"]}</text>')
-        if c["margin"]:
-            at = x(max(-reach, min(reach, c["margin"])))
-            out.append(f'<line class="margin" x1="{at}" x2="{at}" y1="{y - 8}" y2="{y + 8}"/>')
+        out.append(f'<text x="0" y="{y + 4}">{i + 1}. {escape(sides(c))}: {c["verdict"]}</text>')
+        if c["margin"] and low <= c["margin"] <= high:
+            at = x(c["margin"])
+            out.append(f'<g class="s5"><line class="line" x1="{at}" x2="{at}" y1="{y - 8}" y2="{y + 8}"/></g>')
         if c["value"] is not None:
             css = {"holds": "s2", "contradicted": "s4"}.get(c["verdict"], "s5")
-            ends = [sign * c[k] if c[k] is not None else sign * c["value"] for k in ("low", "high")]
-            line = f'<line class="line" x1="{x(min(ends))}" x2="{x(max(ends))}" y1="{y}" y2="{y}"/>'
+            reach = [sign * (c["value"] if c[k] is None else c[k]) for k in ("low", "high")]
+            line = f'<line class="line" x1="{x(min(reach))}" x2="{x(max(reach))}" y1="{y}" y2="{y}"/>'
             out.append(f'<g class="{css}">{line}<circle class="dot" cx="{x(sign * c["value"])}" cy="{y}" r="4.5"/></g>')
-    for t in charts.ticks(-reach, reach, 5):
-        if abs(t) <= reach:
+    for t in charts.ticks(low, high, 5):
+        if low <= t <= high:
             out.append(f'<g class="axis"><text x="{x(t)}" y="{height - 5}" text-anchor="middle">{t:+g}</text></g>')
     return charts.alone("".join([*out, "</svg>"]), width, height)
+
+
+def sides(c: dict) -> str:
+    """Return what a claim compares in a few words: the metric and what tells its two sides apart."""
+    better, than = c["better"], c["than"]
+    if than is None:
+        return f"{c['metric']}, {better['arm']}"
+    key = next((k for k in ("arm", "subject", "round") if better[k] != than[k]), "arm")
+    words = [f"{'round ' if key == 'round' else ''}{side[key]}" for side in (better, than)]
+    return f"{c['metric']}, {words[0]} against {words[1]}"
 
 
 def side_by_side(svgs: list[str], arms: list[str]) -> str:

@@ -42,6 +42,22 @@ def test_pairs_need_a_gap_above_beta_and_alpha():
     assert splices.pairs(paths[2:], 0.0, 0.2) == [] and splices.good_paths(paths[2:], 0.0) == []
 
 
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [
+        ("#1 join a b -> c c good #2 wait -> ok ok good right", None),
+        ("#1 join a b -> c c good #2 mumble -> c nothing bad missing wrong", 1),
+        ("#1 join a b -> c d bad detour #2 join", 0),  # what comes after the first bad action is not read
+        ("#1 join a b -> c c good #3 mumble -> c nothing bad missing wrong", None),  # not step by step
+        ("#1 join a b c d good #2 mumble -> c nothing bad missing wrong", None),
+        ("#1 join a b -> c d bad luck wrong", None),  # no such error
+        ("", None),
+    ],
+)
+def test_transition_point(text, first):
+    assert splices.first_bad(text, crafting.ERRORS) == first
+
+
 def test_equal_paths_count_once():
     paths = [Path("a", ("x",), 1.0), Path("b", ("y",), 1.0), Path("c", ("x",), 1.0)]
     assert [p.id for p in splices.distinct(paths)] == ["a", "b"]

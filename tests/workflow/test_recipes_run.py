@@ -40,6 +40,7 @@ def laboratory(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.timeout(1800)  # the fixture's time counts here
 def test_every_paper_runs_to_its_evidence_and_page(laboratory):
     for name in PAPERS:
         found = json.loads((laboratory / f"evidence/{name}.json").read_text())

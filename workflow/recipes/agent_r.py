@@ -51,7 +51,7 @@ def agent_r(lab, p):
        to act and to judge actions from exact examples; sizes, steps and rates are scaled to minutes.
     2. Episodes: from the start, then from inside failed ones by reset and replay, in place of a search tree by UCT.
     3. The judge reads a bad episode once and gives a verdict on each action, good or bad, seeing also what came after;
-       the paper asks at each action anew, with a third answer, uncertain.
+       it is read up to the first bad one. The paper asks at each action anew, with a third answer, uncertain.
     4. The admission of a mistake is one word, the action `wait`, which costs no action; the paper draws one of ten
        sentences. So the skill measured is when it is said.
     5. Splices are played again and only consistent ones are learned; the paper takes all. The limit of actions is
@@ -102,53 +102,48 @@ def verdicts(lab, p, arm, actor, played, train):
 
 def claims(lab, last):
     """State the paper's claims; its comparisons are at equal numbers of training samples, so of judged episodes."""
-    ours, equal = lab.at("agent_r", round=last), ("oracle_calls",)
+    at_last = {"better": lab.at("agent_r", round=last), "equal": ("oracle_calls",)}
+    unequal = {**at_last, "equal": ()}
     lab.claim(
         "training on revision trajectories and good ones beats training on good ones alone",
         paper="Agent-R above optimal trajectories only after every round, on all three worlds (analysis of training data)",
         metric="pass@1",
-        better=ours,
         than=lab.at("good_only", round=last),
-        equal=equal,
+        **at_last,
     )
     lab.claim(
         "cutting a bad episode at its first mistake teaches more than reflecting at its end",
         paper="Agent-R above direct revision after every round, on all three worlds (analysis of training data)",
         metric="pass@1",
-        better=ours,
         than=lab.at("direct_revision", round=last),
-        equal=equal,
+        **at_last,
     )
     lab.claim(
         "revision trajectories lower the rate of repeated actions against good trajectories alone",
         paper="fewer repeated-action loops than the agent trained on optimal trajectories (analysis of loops)",
         metric="loop_rate",
-        better=ours,
         than=lab.at("good_only", round=last),
-        equal=equal,
+        **at_last,
     )
     lab.claim(
         "over the rounds the agent says sooner that it has made a mistake",
         paper="the revision's length, from the start of the error to its detection, shrinks from round 1 to round 3",
         metric="detection_delay",
-        better=ours,
         than=lab.at("agent_r", round=1),
-        equal=(),
+        **unequal,
     )
     lab.claim(
         "the trained agent beats the one that training began with",
         paper="+5.59 points over the baselines on average over WebShop, ScienceWorld and TextCraft (abstract)",
         metric="pass@1",
-        better=ours,
         than=lab.at("shared"),
-        equal=(),
+        **unequal,
     )
     lab.claim(
         "the actor's own judgement of where to cut is worth as much as the exact first error, within five points",
         paper="errors are located within the actor's current ability, which is said to suffice (section on transition points)",
         metric="pass@1",
-        better=ours,
         than=lab.at("oracle_cut", round=last),
         margin=-0.05,
-        equal=(),
+        **unequal,
     )

@@ -60,7 +60,8 @@ def critic_v(lab, p):
     3. The judge's score is exact with noise, round(10 (recall - false positive rate / 2) + N(0, 1)) clipped to 0..10;
        found and injected errors are matched exactly by step, both by a language model in the paper.
     4. Readable critiques that find nothing are ranked too; unreadable ones are not.
-    5. DPO with a likelihood term (weight 1) and a learning rate of 3e-5: without the term, small critics unlearn to read.
+    5. DPO with a likelihood term (weight 1) and a learning rate of 1e-4, chosen on validation problems: without
+       the term, small critics unlearn to read.
     6. A solution that the critic calls right is not revised; without a critic, every solution is revised under a critique
        that calls each step good.
     """

@@ -12,36 +12,23 @@ class Params(RecipeParams):
     """ReST-MCTS*: self-training on the right traces of value-guided trees, whose nodes also train the value model."""
 
     rounds: int = Field(2, ge=1, description="rounds (paper: 2)")
-    problems_searched: int = Field(
-        150, ge=1, description="training problems of every round (paper: MATH, GSM8K and more)"
-    )
-    initial_problems: int = Field(
-        60, ge=1, description="problems that teach the first value model (paper: 11,554 and more)"
-    )
-    initial_search: knobs("search") = Field(
-        default_factory=knobs("search"), description="their trees, led by roll-outs"
-    )
+    problems_searched: int = Field(150, ge=1, description="training problems of every round (paper: MATH and more)")
+    initial_problems: int = Field(60, ge=1, description="problems that teach the first value model (paper: 11,554)")
+    initial_search: knobs("search") = Field(default_factory=knobs("search"), description="their trees, by roll-outs")
     search: knobs("search") = Field(
-        default_factory=knobs("search"),
-        description="trees (paper: T 50, b 3, m 1, alpha 0.5, c 0.5, end gate 0.8, INF 0.9, temperature 0.7)",
+        default_factory=knobs("search"), description="trees (paper: T 50, b 3, m 1, alpha 0.5, c 0.5, end gate 0.8)"
     )
     value: knobs("process_head") = Field(
-        default_factory=knobs("process_head"),
-        description="value models (paper: squared error, rate 3e-6, 2 to 3 epochs)",
+        default_factory=knobs("process_head"), description="value models (paper: 3e-6)"
     )
     sft: knobs("sft") = Field(default_factory=knobs("sft"), description="training of the policy in a round")
     samples: int = Field(8, ge=2, description="solutions per problem of the baselines, to spend what a tree does")
     temperature: float = Field(1.0, gt=0, description="of these solutions (paper: 0.7)")
     most: int = Field(10, ge=1, description="ReST-EM: right solutions of a problem that are learned from, at most")
     pairs: knobs("step_pairs") = Field(default_factory=knobs("step_pairs"), description="self-rewarding: pairs")
-    dpo: knobs("step_dpo") = Field(
-        default_factory=knobs("step_dpo"), description="self-rewarding: DPO (paper: beta 0.1, rate 3e-6, 2 epochs)"
-    )
+    dpo: knobs("step_dpo") = Field(default_factory=knobs("step_dpo"), description="its DPO (paper: beta 0.1, 3e-6)")
     test_samples: int = Field(8, ge=1, description="solutions per test problem when a policy is measured")
-    test_search: knobs("search") = Field(
-        default_factory=knobs("search"),
-        description="laid over `search` (paper: T 100, c 0.4, m 2, end gate 0.9, INF 0.8)",
-    )
+    test_search: knobs("search") = Field(default_factory=knobs("search"), description="laid over `search` (c 0.4, m 2)")
     best_of: int = Field(8, ge=1, description="N of best-of-N and self-consistency, to spend what a test search does")
 
 
@@ -68,8 +55,8 @@ def rest_mcts(lab, p):
     4. All arms go on from the round before, with the same number of tokens sampled and trained on; ReST-EM's own paper
        starts from the base model each time. Equal right solutions are kept: a chain has only one.
     5. `self_rewarding` is DPO on right against wrong solutions, with the chosen ones' likelihood added (`dpo.sft_weight`).
-    6. At test time the reranker PRM is the last round's value model at the last step, so that the search alone differs;
-       the ORM is a head fitted to outcomes of the seed model's solutions of as many problems as were searched.
+    6. At test time the reranker PRM is the last round's value model (least step, chosen on validation problems), so that the
+       search alone differs; the ORM is a head fitted to outcomes of the seed model's solutions of the searched problems.
     7. The answer of a search is its finished leaf of the highest value.
     """
     train, test, seed = lab.problems("train", p.problems_searched), lab.problems("test"), lab.seed_model()
@@ -77,15 +64,16 @@ def rest_mcts(lab, p):
     measure(lab, p, seed, test)
     first = lab.problems("train", p.initial_problems, draw=1)
     guided = lab.search(seed, first, name="initial-trees", **p.initial_search)
-    values = [lab.process_head(seed, labels(lab, first, guided), first, **{"loss": "mse", **p.value})]
+    known, fit = lab.label("tree", first, trees=guided, tree="full"), {"loss": "mse", **p.value}
+    values = [lab.process_head(seed, known, first, **fit)]
 
     with lab.arm("rest_mcts"):
         policy = seed
         for _ in lab.rounds(p.rounds):
             trees = lab.search(policy, train, value_model=values[-1], **{**SETTINGS, **p.search})
-            learned = labels(lab, train, trees)
+            learned = lab.label("tree", train, trees=trees, tree="full")
             policy = lab.sft(policy, [lab.examples(train, solutions=trees, keep="right")], name="policy", **p.sft)
-            values.append(lab.process_head(seed, learned, train, **{"loss": "mse", **p.value}))
+            values.append(lab.process_head(seed, learned, train, **fit))
             measure(lab, p, policy, test)
             lab.measure(lab.evaluate("policy", train, solutions=trees), subject="traces")
             lab.measure(lab.evaluate("values", train, solutions=trees, labels=learned), subject="inferred values")
@@ -108,11 +96,6 @@ def rest_mcts(lab, p):
     claims(lab, p.rounds)
 
 
-def labels(lab, problems, trees):
-    """Return ReST-MCTS*'s labels of the nodes of trees."""
-    return lab.label("tree", problems, trees=trees, tree="full")
-
-
 def measure(lab, p, policy, test):
     """Measure a policy on the test problems."""
     solutions = lab.sample(policy, test, n=p.test_samples, name="test-solutions")
@@ -122,61 +105,45 @@ def measure(lab, p, policy, test):
 def answers(lab, p, policy, values, train, test):
     """Measure the answers of searches led by each round's value model, and of rerankers of as many tokens."""
 
-    def answer(subject, solutions, head=None, **params):
-        scores = lab.score(solutions, test, process_head=head, aggregate="last") if head else None
+    def answer(subject, solutions, head=None, aggregate="last", **params):
+        scores = lab.score(solutions, test, process_head=head, aggregate=aggregate) if head else None
         chosen = lab.answer(solutions, test, scores=scores, **params)
         lab.measure(lab.evaluate("policy", test, solutions=chosen), subject=subject)
 
+    settings = {**SETTINGS, **p.search, **p.test_search}
     for r in sorted({1, p.rounds}):
-        settings = {**SETTINGS, **p.search, **p.test_search}
         trees = lab.search(policy, test, value_model=values[r], name="test-trees", **settings)
         answer(f"search by value model {r}", trees, values[r])
-    pool = lab.sample(policy, test, n=p.best_of, name="test-pool")
+    heat = {k: settings[k] for k in ("temperature",) if k in settings}
+    pool = lab.sample(policy, test, n=p.best_of, name="test-pool", **heat)
     told = lab.sample(policy, train, n=p.samples, temperature=p.temperature, name="pool")
     outcomes = lab.label("checker", train, solutions=told, checker="outcome")
-    answer("best-of-N by PRM", pool, values[-1])
+    answer("best-of-N by PRM", pool, values[-1], aggregate="min")
     answer("best-of-N by ORM", pool, lab.process_head(policy, outcomes, train, name="outcome-head", **p.value))
     answer("self-consistency", pool, rule="majority")
 
 
 def claims(lab, last):
     """State what the paper claims."""
+    tree, traces = lab.at("rest_mcts", round=last), lab.at("rest_mcts", "traces", last)
     for statement, paper, arm in (
         ("ReST-EM's on sampled right solutions", "33.52", "rest_em"),
         ("Self-Rewarding (DPO on right against wrong samples)", "33.89", "self_rewarding"),
     ):
-        lab.claim(
-            f"Self-training on right traces of value-guided trees beats {statement}.",
-            paper=f"34.28 against {paper} on MATH after two rounds, Llama-3-8B-Instruct (table 2)",
-            metric="pass@1",
-            better=lab.at("rest_mcts", round=last),
-            than=lab.at(arm, round=last),
-        )
+        statement = f"Self-training on right traces of value-guided trees beats {statement}."
+        paper = f"34.28 against {paper} on MATH after two rounds, Llama-3-8B-Instruct (table 2)"
+        lab.claim(statement, paper=paper, metric="pass@1", better=tree, than=lab.at(arm, round=last))
+    search = {"metric": "accuracy", "better": lab.at("test_time", f"search by value model {last}")}
     for other, paper in (
-        ("best-of-N by PRM", "0.35"),
-        ("best-of-N by ORM", "0.35"),
-        ("self-consistency", "0.425"),
-        ("search by value model 1", "0.44"),
-    ):
-        lab.claim(
-            f"At equal tokens, search by the last value model answers more test problems than {other}.",
-            paper=f"about 0.48 against {paper} on MATH at about 40 thousand tokens a question (figure 2)",
-            metric="accuracy",
-            better=lab.at("test_time", f"search by value model {last}"),
-            than=lab.at("test_time", other),
-            equal=("test_sampled",),
-        )
-    lab.claim(
-        "Right-answered traces that the trees yield hold a wrong step less often than right-answered samples.",
-        paper="the motivation: answers alone let wrong intermediate steps pass (introduction)",
-        metric="sound",
-        better=lab.at("rest_mcts", "traces", round=last),
-        than=lab.at("rest_em", "traces", round=last),
-    )
-    lab.claim(
-        "Values inferred from trees rank partial solutions as their exact distance to the right answer does.",
-        paper="the labels' premise, untested there: distances are inferred from finished leaves (section 3.1)",
-        metric="value_rank",
-        better=lab.at("rest_mcts", "inferred values", round=1),
-        margin=0.5,
-    )
+        ("best-of-N by PRM", "0.35"), ("best-of-N by ORM", "0.35"),
+        ("self-consistency", "0.425"), ("search by value model 1", "0.44"),
+    ):  # fmt: skip
+        statement = f"At equal tokens, search by the last value model answers more test problems than {other}."
+        paper = f"about 0.48 against {paper} on MATH at about 40 thousand tokens a question (figure 2)"
+        lab.claim(statement, paper=paper, than=lab.at("test_time", other), equal=("test_sampled",), **search)
+    statement = "Right-answered traces that the trees yield hold a wrong step less often than right-answered samples."
+    paper = "the motivation: answers alone let wrong intermediate steps pass (introduction)"
+    lab.claim(statement, paper=paper, metric="sound", better=traces, than=lab.at("rest_em", "traces", last))
+    statement = "Values inferred from trees rank partial solutions as their exact distance to the right answer does."
+    paper = "the labels' premise, untested there: distances are inferred from finished leaves (section 3.1)"
+    lab.claim(statement, paper=paper, metric="value_rank", better=lab.at("rest_mcts", "inferred values", 1), margin=0.5)

@@ -12,10 +12,12 @@ good action gets the answer that it got before and the goal is made.
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from elenchus import problems
+from elenchus.critics.format import RIGHT, WRONG, parse
 from elenchus.examples import example
 from elenchus.problems import Problem
 
@@ -40,6 +42,21 @@ class Splice:
     steps: tuple[str, ...]
     kept: int
     consistent: bool
+
+
+def first_bad(judgement: str, error_types: Sequence[str]) -> int | None:
+    """Return the 0-based step that a critique's text first calls bad; None where it calls none so, or cannot be read.
+
+    What it says after that step is not asked for: Agent-R's judge walks on from the first action and stops there.
+    """
+    units = re.split(r"\s+(?=#\d+ )", judgement.strip())
+    for k in range(len(units)):
+        said = " ".join(units[: k + 1]).removesuffix(f" {WRONG}").removesuffix(f" {RIGHT}")
+        if parse(f"{said} {WRONG}", k + 1, error_types).parsed:
+            return k
+        if not parse(f"{said} {RIGHT}", k + 1, error_types).parsed:
+            return None
+    return None
 
 
 def distinct(paths: Sequence[Path]) -> list[Path]:

@@ -49,7 +49,7 @@ def run(job: Job) -> None:
     if p.revision_share and p.cut == "judged" and "critiques" not in job.inputs:
         raise UserError("cut 'judged' needs input `critiques`: who says which action is bad?")
     known = by_id(job.inputs["problems"].table("problems"))
-    rng, tried, good = job.rng("pairs"), [], []
+    rng, tried, drawn, good = job.rng("pairs"), [], [], []
     solutions = job.inputs["solutions"].table("solutions")
     for problem_id, paths in paths_of(job, known, solutions).items():
         problem = known[problem_id]
@@ -58,33 +58,34 @@ def run(job: Job) -> None:
         for better, worse in splices.pairs(paths, p.alpha, p.beta) if p.revision_share else ():
             kept = len(worse.steps) if p.cut == "end" or worse.judged is None else worse.judged
             made.append(splices.splice(problem, worse, better, kept))
-        usable = [s for s in made if s.consistent or p.consistent == "all"]
-        used = splices.draw(usable, p.most, rng)
-        tried += [(s, any(s is u for u in used)) for s in made]
+        usable = [s for s in made if s.consistent or (p.consistent == "all" and len(s.steps) > s.kept + 1)]
+        drawn += splices.draw(usable, p.most, rng)
+        tried += made
     job.cost.oracle_calls += len(solutions)
-    revisions = splices.draw([s for s, used in tried if used], round(p.limit * p.revision_share), rng)
+    revisions = splices.draw(drawn, round(p.limit * p.revision_share), rng)
     chosen = splices.draw(good, p.limit - len(revisions), rng)
     job.write("examples", [*(revised(s, p.learn_bad) for s in revisions), *(plain(*one) for one in chosen)])
-    ids = {id(s) for s in revisions}
-    job.write("splices", [row(s, id(s) in ids) for s, _ in tried])
+    learned = {id(s) for s in revisions}
+    job.write("splices", [row(s, id(s) in learned) for s in tried])
 
 
 def paths_of(job: Job, known: dict, solutions) -> dict[str, list]:
     """Return {problem: its different readable episodes}, each with the judge's first bad action."""
     from elenchus import problems
-    from elenchus.agents.splices import Path, distinct
+    from elenchus.agents.splices import Path, distinct, first_bad
 
-    first: dict[str, int] = {}
+    said: dict[str, str] = {}
     if "critiques" in job.inputs:
         table = job.inputs["critiques"].table("critiques")
-        table = table[table["parsed"] & (table["sample"] == 0)]
-        first = {i: int(f) for i, f in zip(table["solution_id"], table["first_error"], strict=True) if f >= 0}
+        table = table[table["sample"] == 0]
+        said = dict(zip(table["solution_id"], table["text"], strict=True))
     found: dict[str, list[Path]] = {}
     for s in solutions[solutions["parsed"]].to_dict("records"):
         problem = known[s["problem_id"]]
-        score = problems.load(problem.family).score(problem, list(s["steps"]))
-        judged = first[s["solution_id"]] + 1 if s["solution_id"] in first else None
-        found.setdefault(problem.id, []).append(Path(s["solution_id"], tuple(s["steps"]), score, judged))
+        family, steps = problems.load(problem.family), tuple(s["steps"])
+        bad = first_bad(said.get(s["solution_id"], ""), family.error_types())
+        kept = None if bad is None or bad >= len(steps) else bad + 1
+        found.setdefault(problem.id, []).append(Path(s["solution_id"], steps, family.score(problem, steps), kept))
     return {problem: distinct(paths) for problem, paths in found.items()}
 
 
