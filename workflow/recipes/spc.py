@@ -50,7 +50,8 @@ def spc(lab, p):
     1. A proposal's validity is checked by the exact step checker (`games.validity: rollouts` asks the solver, as the
        paper does).
     2. Round 0 teaches the generator errors by program, of five named types, in place of a strong model's rewritings, and
-       the critic steps of the seed model with an exact checker's units, faults dialled in.
+       the critic 120 steps of the seed model (paper: 21.8 k) with an exact checker's units, faults dialled in: with more
+       of them, or cleaner ones, imitation alone solves the task.
     3. The generator's "sneaky" reasoning is the name of the error type alone; the critic's is one unit of a critique.
     4. One solver (the seed model) writes all solutions; its own errors on test problems are the natural ones.
     5. Rounds are of 800 games and the model has 0.6 M parameters; the learning rate is 1e-4 (paper: 2e-6).
