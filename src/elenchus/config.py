@@ -154,7 +154,21 @@ def project_root(start: Path | None = None) -> Path:
 
 
 class Loader(yaml.SafeLoader):
-    """YAML 1.2's scalars, as DVC reads them: 1e-6 is a number; on, no, yes are words; 010 is ten; 12:30 a word."""
+    """YAML 1.2's scalars, as DVC reads them: 1e-6 is a number; on, no, yes are words; 010 is ten; 12:30 a word.
+
+    A key that stands twice in one mapping is refused: of two values one would be ignored without a word.
+    """
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        """Return the mapping; an error with line and column where a key stands in it twice."""
+        seen: set = set()
+        for key, _ in node.value:
+            if key.value in seen and key.value != "<<":
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key.value!r} stands here twice", key.start_mark
+                )
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
 
 
 def _yaml_1_2() -> None:

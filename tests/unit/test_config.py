@@ -81,3 +81,8 @@ def test_an_unknown_recipe_is_refused_with_the_nearest(tmp_path):
         whole.recipe("elenchos")
     with pytest.raises(UserError, match="unknown recipe 'b_sta'"):
         plan.load(ROOT, {"recipes": ["b_sta"]})
+
+
+def test_a_key_that_stands_twice_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"(?s)'train' stands here twice.*line 3"):
+        load(tmp_path, "problems:\n  train: 10\n  train: 20\n")
