@@ -59,6 +59,14 @@ def agent_r(lab, p):
     6. A good path's score may equal alpha; the paper's strict bar leaves nothing at alpha 1.
     7. General data are the seed model's own critiques, so that the judge is not forgotten; the paper's are ShareGPT's.
     8. All arms train on equally many dialogues and steps.
+
+    Findings
+    1. Agents that learn from revisions learn to admit mistakes sooner (delay 3.3 to 1.3 actions, seed 0), and more and more
+       where there is none: needless signals rise from 0.12 to 0.47 an episode in three rounds (direct revision: 0.01), and
+       actions with them (6.9 an episode; good trajectories only: 4.4). What is learned is to say it, not when.
+    2. It is not the judge's fault: with the exact first error as the cut (`oracle_cut`) the agent does no better.
+    3. Good trajectories alone teach most here. Whether a larger actor, which has room for both, behaves as in the paper
+       is open; the share of revisions (`dialogues.revision_share`) is the dial to turn.
     """
     train, validation, test = lab.problems("train"), lab.problems("validation"), lab.problems("test")
     lab.disjoint(train, validation, test)

@@ -58,6 +58,14 @@ def rest_mcts(lab, p):
     6. At test time the reranker PRM is the last round's value model (least step, chosen on validation problems), so that the
        search alone differs; the ORM is a head fitted to outcomes of the seed model's solutions of the searched problems.
     7. The answer of a search is its finished leaf of the highest value.
+
+    Findings
+    1. At equal tokens plain sampling finds right solutions of more training problems than the trees do (130 against 116
+       of 150 in round 1, seed 0) and many more of them (870 against 123): a tree of breadth 6 spends its tokens on siblings
+       that are mostly wrong. In as many steps, ReST-EM sees each of its examples about once, this arm eight times.
+    2. Right traces of trees hold a wrong step more often, not less: searching over many wrong siblings meets the chains of
+       errors that happen to end right. The value model, fitted to a few hundred nodes, does not tell them apart.
+    3. The labels themselves are good: inferred values rank steps nearly as the true distances do.
     """
     train, test, seed = lab.problems("train", p.problems_searched), lab.problems("test"), lab.seed_model()
     lab.disjoint(train, test)
