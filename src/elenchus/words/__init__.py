@@ -1,0 +1,1 @@
+"""The words of recipes by theme: each method describes one stage and returns it. `lab.Lab` has them all."""
