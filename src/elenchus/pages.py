@@ -165,9 +165,14 @@ def claims_table(claims: list[dict]) -> list[str]:
             if "than" in sides
         )
         rows.append(
-            f"| {i} | {c['statement']} | {c['paper']} | {ours} | {spent or '–'} | **{c['verdict']}**: {c['why']} |"
+            f"| {i} | {sentence(c['statement'])} | {c['paper']} | {ours} | {spent or '–'} | **{c['verdict']}**: {c['why']} |"
         )
     return rows
+
+
+def sentence(statement: str) -> str:
+    """Return a statement as a table shows it: a capital first, no full stop."""
+    return statement[0].upper() + statement[1:].rstrip(".")
 
 
 def measured_table(evidence: dict) -> list[str]:

@@ -45,7 +45,7 @@ class Params(RecipeParams):
 
 
 @recipe(
-    title="Monte Carlo Tree Search Boosts Reasoning via Iterative Preference Learning",
+    title="MCTS-DPO: Monte Carlo tree search boosts reasoning via iterative preference learning",
     arxiv="2405.00451",
     arms=("step_online", "step_offline", "step_unsmoothed", "instance_online", "sft"),
 )
