@@ -216,7 +216,9 @@ def table_row(recipe: Recipe, evidence: dict) -> str:
     interval = (
         f" {signed(main['value'])} [{signed(main['low'])}, {signed(main['high'])}]" if main["low"] is not None else ""
     )
-    return f"| {paper} | {main['statement']} | `{main['metric']}`{interval} | **{main['verdict']}** | {tally} |"
+    return (
+        f"| {paper} | {sentence(main['statement'])} | `{main['metric']}`{interval} | **{main['verdict']}** | {tally} |"
+    )
 
 
 def readme(text: str, rows: list[str]) -> str:
