@@ -10,7 +10,7 @@ import os
 from copy import copy
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
@@ -29,12 +29,18 @@ class Section(BaseModel):
 class Knobs(Section):
     """A part of a stage kind's parameters, as params.yaml gives them; `**knobs` passes on just those that it sets."""
 
+    defaults: ClassVar[dict[str, Any]] = {}  # the kind's own
+
     def keys(self) -> list[str]:
         """Return the names that were set."""
         return sorted(self.model_fields_set)
 
     def __getitem__(self, key: str) -> Any:
         return self.model_dump(mode="json")[key]
+
+    def set_or_default(self, key: str) -> Any:
+        """Return what was set, or else the stage kind's own default."""
+        return self[key] if key in self.model_fields_set else self.defaults[key]
 
 
 @cache
@@ -45,7 +51,12 @@ def knobs(kind: str) -> type[Knobs]:
         loose = copy(field)
         loose.default, loose.default_factory = None, None
         fields[name] = (field.annotation | None, loose)
-    return create_model(f"{kind}_knobs", __base__=Knobs, __doc__=f"Parameters of the stage kind {kind}.", **fields)
+    made = create_model(f"{kind}_knobs", __base__=Knobs, __doc__=f"Parameters of the stage kind {kind}.", **fields)
+    made.defaults = {
+        name: None if f.is_required() else f.get_default(call_default_factory=True)
+        for name, f in stages.load(kind).Params.model_fields.items()
+    }
+    return made
 
 
 class Problems(Section):

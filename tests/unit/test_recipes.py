@@ -94,3 +94,11 @@ def test_a_new_recipe_runs_as_written(tmp_path):
         scaffold.write(tmp_path, "new_paper", "New: a paper", "2501.00001")
     with pytest.raises(UserError, match="try 'new_paper'"):
         scaffold.write(tmp_path, "New-Paper", "New: a paper", "2501.00001")
+
+
+@pytest.mark.parametrize("name", IDS)
+def test_a_recipe_needs_no_section_in_params(tmp_path, name):
+    found = recipes.load_all(ROOT / "workflow" / "recipes")
+    (tmp_path / "params.yaml").write_text("seeds: [0]\n")
+    loaded = config.load(tmp_path / "params.yaml", {i: r.params for i, r in found.items()})
+    assert plan.plan_recipe(loaded, found[name]).stages

@@ -26,7 +26,9 @@ class Critics(Section):
 
     drafts: int = Field(4, ge=1, description="solutions per training problem that are criticised")
     test_drafts: int = Field(4, ge=1, description="solutions per test problem on which critics are measured")
-    teachers: dict[str, knobs("critique")] = Field(default_factory=dict, description="oracle critics: name -> dials")
+    teachers: dict[str, knobs("critique")] = Field(
+        {"exact": knobs("critique")()}, min_length=1, description="oracle critics: name -> dials"
+    )
     aggregate: knobs("aggregate") = Field(default_factory=knobs("aggregate"), description="MultiCritique aggregation")
     warmup: knobs("sft") = Field(default_factory=knobs("sft"), description="SFT warm-up")
     pairs: knobs("pairs") = Field(
@@ -194,7 +196,9 @@ def self_training(lab, p, arm, policy, judge, train, test, test_samples):
     for r in lab.rounds(p.rounds):
         setting = None
         if arm == "b_star":
-            pool = lab.sample(policy, dev, n=p.dev_samples, temperature=p.balance["temperatures"], name="balance-pool")
+            pool = lab.sample(
+                policy, dev, n=p.dev_samples, temperature=p.balance.set_or_default("temperatures"), name="balance-pool"
+            )
             scores = lab.score(pool, dev, **judge, name="balance-scores")
             setting = lab.balance(pool, scores, samples=p.samples, **p.balance)
         solutions = lab.sample(policy, train, n=p.samples, setting=setting, temperature=p.temperature, name="pool")

@@ -84,7 +84,7 @@ def spc(lab, p):
     with lab.arm("unpaired"):
         unpaired = learn(c0, [first, second], lessons, "critic-2", without=ORIGINALS)
     with lab.arm("random_corruptions"):
-        random = play(None, c0, "games-random", games=2 * p.games.games)
+        random = play(None, c0, "games-random", games=2 * p.games.set_or_default("games"))
         programmed = learn(c0, [random], lessons, "critic-2")
     with lab.arm("critic_sft"):
         longer = lab.sft(c0, [lessons], name="critic-longer", **p.more)
