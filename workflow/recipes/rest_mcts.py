@@ -133,8 +133,7 @@ def answers(lab, p, policy, values, train, test):
 
 def claims(lab, last):
     """State what the paper claims."""
-    tree, traces = lab.at("rest_mcts", round=last), lab.at("rest_mcts", "traces", last)
-    drawn = {"equal": ("sampled",)}  # departure 4
+    tree, traces, drawn = lab.at("rest_mcts", round=last), lab.at("rest_mcts", "traces", last), {"equal": ("sampled",)}
     for statement, paper, arm in (
         ("ReST-EM's on sampled right solutions", "33.52", "rest_em"),
         ("Self-Rewarding (DPO on right against wrong samples)", "33.89", "self_rewarding"),
