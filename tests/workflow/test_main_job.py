@@ -141,7 +141,11 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes(finished,
                 process.wait(timeout=draw.uniform(8, 20) + 2 * attempt)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL if attempt % 2 else signal.SIGTERM)
-                process.wait()
+                try:
+                    process.wait(timeout=30)
+                except subprocess.TimeoutExpired:  # a SIGTERM in the midst of its scheduling deadlocks Snakemake 9.27
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
                 time.sleep(0.5)
                 kills += 1
                 continue

@@ -47,7 +47,10 @@ def test_every_paper_runs_to_its_evidence_and_page(laboratory):
         assert found["claims"] and found["metrics"] and found["seeds"] == [0]
         assert {c["verdict"] for c in found["claims"]} <= {"inconclusive", "not comparable"}, "one seed decides nothing"
         page = (laboratory / f"docs/recipes/{name}.md").read_text()
-        assert found["claims"][0]["statement"][1:].rstrip(".") in page and (laboratory / f"docs/recipes/{name}-stages.svg").is_file()
+        assert (
+            found["claims"][0]["statement"][1:].rstrip(".") in page
+            and (laboratory / f"docs/recipes/{name}-stages.svg").is_file()
+        )
 
 
 def test_evidence_that_is_made_is_not_made_again(laboratory):
