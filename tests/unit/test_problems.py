@@ -278,3 +278,17 @@ def test_an_empty_split_is_said_plainly():
     assert problems.draw(fixed, None, "train", seeds.rng(0)).id == "fixed-00aa"
     with pytest.raises(UserError, match="empty split: none of 10000 generated fixed problems belongs to 'test'"):
         problems.draw(fixed, None, "test", seeds.rng(0))
+
+
+def test_countdown_references_show_that_there_are_many_ways():
+    rng, options = random.Random(1), countdown.Options(min_numbers=4, max_numbers=4, max_number=9)
+    found = [[s.split() for s in countdown.reference(countdown.generate(options, rng))] for _ in range(200)]
+    turned = [int(a) > int(b) for steps in found for a, op, b, _, _ in steps if op in "+*" and a != b]
+    assert 0.3 < sum(turned) / len(turned) < 0.7  # both orders of operands
+    once = countdown.build([2, 2, 8, 9], 20, 60)
+    ways = {
+        tuple(countdown.reference(countdown.build(list(numbers), 20, 60)))
+        for numbers in itertools.permutations(once.meta["numbers"])
+    }
+    assert len(ways) > 1  # the same numbers in another order are another problem
+    assert countdown.reference(once) == countdown.reference(countdown.build([2, 2, 8, 9], 20, 60))

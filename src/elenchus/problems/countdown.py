@@ -22,6 +22,7 @@ from functools import lru_cache
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from elenchus import seeds
 from elenchus.critics.format import BAD, GIVES, GOOD, NONE, WORDS
 from elenchus.problems import Check, Drill, Problem, Solution
 
@@ -87,12 +88,19 @@ def build(numbers: list[int], target: int, max_value: int) -> Problem:
 
 
 def reference(problem: Problem) -> list[str]:
-    """Return the steps of a shortest exact solution (the same one every time)."""
+    """Return the steps of a shortest exact solution: any of them, in any order of operands, but always the same one.
+
+    Which one is drawn by the problem's id: a model that learns from references learns that there are many ways.
+    """
     table = _sorted([(x, x) for x in problem.meta["numbers"]])
-    target, limit, steps = problem.meta["target"], problem.meta["max_value"], []
+    target, limit, rng = problem.meta["target"], problem.meta["max_value"], seeds.rng("reference", problem.id)
+    steps = []
     for left in range(_fewest(table, target, limit), 0, -1):
-        step, _, table = next(move for move in _moves(table, limit) if _fewest_by(move, target, limit) == left)
-        steps.append(step)
+        moves = _moves(table, limit)
+        rng.shuffle(moves)
+        step, _, table = next(move for move in moves if _fewest_by(move, target, limit) == left)
+        a, op, b, _, result = step.split()
+        steps.append(f"{b} {op} {a} = {result}" if op in "+*" and rng.random() < 0.5 else step)
     return steps
 
 
