@@ -22,6 +22,7 @@ class Instance(Section):
     temperature: float = Field(1.0, gt=0, description="of these solutions")
     pairs: knobs("step_pairs") = Field(default_factory=knobs("step_pairs"), description="pairs of right and wrong ones")
     batch: int = Field(32, ge=1, description="pairs in one optimizer step, to train on as many tokens as step pairs")
+    learning_rate: float = Field(3e-5, gt=0, description="chosen for these pairs on validation problems")
 
 
 class Params(RecipeParams):
@@ -88,7 +89,8 @@ def mcts_dpo(lab, p):
                     policy, problems, n=p.instance.samples, temperature=p.instance.temperature, name="pool"
                 )
                 pairs = lab.step_pairs(problems, solutions=solutions, **p.instance.pairs)
-                policy = lab.step_dpo(policy, pairs, reference=seed, **{**p.dpo, "batch": p.instance.batch})
+                own = {"batch": p.instance.batch, "learning_rate": p.instance.learning_rate}
+                policy = lab.step_dpo(policy, pairs, reference=seed, **{**p.dpo, **own})
             elif arm == "sft":
                 trees = lab.search(policy, problems, **search)
                 paths = lab.examples(problems, solutions=trees, keep="right")
