@@ -122,7 +122,7 @@ def list_(json_: bool) -> None:
 
     whole, found = project(), []
     for name, recipe in whole.recipes.items():
-        total = estimates.totals(estimates.rows_of(whole, whole.recipe(name)))
+        total = estimates.totals(estimates.rows_of(whole, name))
         found.append({"recipe": name, "title": recipe.title, "arxiv": recipe.arxiv, "arms": list(recipe.arms), **total})
     if json_:
         return as_json(found)
@@ -148,20 +148,23 @@ def list_(json_: bool) -> None:
 @main.command(short_help="A recipe's stages in order, and what they will take.")
 @click.argument("recipe")
 @click.option("--stages/--summary", "stages_", default=True, help="A line for each stage (default), or the sums only.")
+@click.option("--evidence", is_flag=True, help="The stages of its evidence, over all evidence seeds.")
 @JSON
 @plain
-def plan(recipe: str, stages_: bool, json_: bool) -> None:
+def plan(recipe: str, stages_: bool, evidence: bool, json_: bool) -> None:
     """Show the stages of RECIPE in order: what is done, what is to do, and what it will take.
+
+    Stages that another recipe needs too are made once: what is done already, and by whom else needed, is summed apart.
 
     Example:  elenchus plan elenchus --summary
     """
     from elenchus import estimates, lineage
 
     whole = project()
-    rows = estimates.rows_of(whole, whole.recipe(recipe))
+    rows = estimates.rows_of(whole, recipe, evidence)
     total = estimates.totals(rows)
     if json_:
-        keys = ("done", "sampled", "prompt", "trained", "seconds")
+        keys = ("done", "sampled", "prompt", "trained", "seconds", "also")
         listed = [
             {"kind": r.stage.kind, "digest": r.stage.digest, "names": list(r.names), **{k: getattr(r, k) for k in keys}}
             for r in rows
@@ -185,11 +188,19 @@ def plan(recipe: str, stages_: bool, json_: bool) -> None:
         printer().print(table)
         click.echo()
     click.echo(f"{total['done']} of {total['stages']} stages done")
-    for word, t in (("spent", total["spent"]), ("to do, estimated", total["expected"])):
+    others = total["shared_with"]
+    shared = f"of that, paid once and shared with {listing(others)}"
+    for word, t in (("spent", total["spent"]), (shared, total["shared"]), ("to do, estimated", total["expected"])):
         if t["seconds"]:
             click.echo(
                 f"{word}: {count(t['sampled'])} tokens sampled, {count(t['trained'])} trained on, {duration(t['seconds'])} of work"
             )
+
+
+def listing(names: list[str], most: int = 3) -> str:
+    """Return "a, b, c and 4 more"."""
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + rest
 
 
 def _escape(text: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from elenchus import stages
 from elenchus.graph import RESULTS, Stage
-from elenchus.plan import Plan, RecipePlan
+from elenchus.plan import Plan
 from elenchus.stages import Estimate
 
 # Two laptop cores, a model of half a million parameters: tokens a second where nothing has been measured yet.
@@ -30,6 +30,7 @@ class Row:
     prompt: int
     trained: int
     seconds: float
+    also: tuple[str, ...]  # the other recipes that need it: whichever runs first pays
 
 
 @cache
@@ -80,31 +81,39 @@ def expectations(chosen: list[Stage]) -> dict[str, Estimate]:
     return found
 
 
-def rows_of(plan: Plan, recipe: RecipePlan) -> list[Row]:
-    """Return a row for each stage of a recipe, parents first."""
+def rows_of(plan: Plan, name: str, evidence: bool = False) -> list[Row]:
+    """Return a row for each stage of a recipe, or of its evidence over all seeds, parents first."""
+    planned = plan.evidence if evidence else plan.recipe
+    recipe = planned(name)
     names: dict[str, list[str]] = {}
     for n in recipe.named:
         at = f"{n.arm}/seed{n.seed}" + (f"/round{n.round}" if n.round else "") + f"/{n.name}"
         names.setdefault(n.stage.digest, []).append(at)
     expected = expectations(list(recipe.stages))
     rates = measured(plan.root / RESULTS)
+    others = {n: {s.digest for s in planned(n).stages} for n in plan.recipes if n != recipe.recipe.id}
     made = []
     for s in recipe.stages:
         e, path = expected[s.digest], plan.root / s.folder / "cost.json"
+        called = tuple(names.get(s.digest, ["summary"]))
+        also = tuple(n for n, theirs in others.items() if s.digest in theirs)
         if path.is_file() and (plan.root / s.manifest).is_file():
             c = json.loads(path.read_text())
             spent = tuple(c.get(k, 0) for k in ("sampled", "prompt", "trained", "seconds"))
-            made.append(Row(s, tuple(names.get(s.digest, ["summary"])), True, *spent))
+            made.append(Row(s, called, True, *spent, also))
         else:
             seconds = seconds_of(s.kind, e, rates)
-            made.append(Row(s, tuple(names.get(s.digest, ["summary"])), False, e.sampled, e.prompt, e.trained, seconds))
+            made.append(Row(s, called, False, e.sampled, e.prompt, e.trained, seconds, also))
     return made
 
 
 def totals(rows: list[Row]) -> dict:
-    """Return the sums of a plan: stages, done, and tokens and seconds of what is done and of what is to do."""
+    """Return the sums of a plan: stages, done, tokens and seconds of what is done, of what of it others share, of the rest."""
     found = {"stages": len(rows), "done": sum(r.done for r in rows)}
-    for name, chosen in (("spent", [r for r in rows if r.done]), ("expected", [r for r in rows if not r.done])):
+    found["shared_with"] = list(dict.fromkeys(name for r in rows for name in r.also))
+    done = [r for r in rows if r.done]
+    parts = {"spent": done, "shared": [r for r in done if r.also], "expected": [r for r in rows if not r.done]}
+    for name, chosen in parts.items():
         found[name] = {k: sum(getattr(r, k) for r in chosen) for k in ("sampled", "prompt", "trained")}
         found[name]["seconds"] = round(sum(r.seconds for r in chosen), 1)
     return found

@@ -5,12 +5,18 @@ import os
 import resource
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
+from elenchus import estimates
+from elenchus import plan as planning
 from elenchus.cli import main
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -73,6 +79,23 @@ def test_a_plan_estimates_what_a_change_reaches_and_leaves_the_rest_done(copied,
     assert all(order.index(p) < order.index(d) for d in order for p in parents[d])
     by_kind = {r["kind"]: r for r in rows}
     assert by_kind["sample"]["sampled"] > 0 and by_kind["evaluate"]["sampled"] == 0
+
+
+def test_a_plan_says_which_recipes_share_what_it_needs():
+    whole = planning.load(ROOT)
+    rows = estimates.rows_of(whole, "spc")
+    (model,) = [r for r in rows if r.stage.kind == "seed_model"]
+    assert (
+        "critic_v" in model.also and "spc" not in model.also and "b_star" not in model.also
+    )  # it has its own problems
+    assert [r.also for r in rows if r.stage.kind == "games"] == [()] * sum(r.stage.kind == "games" for r in rows)
+    shared = [r for r in rows if r.done and r.also]
+    assert estimates.totals(rows)["shared"]["trained"] == sum(r.trained for r in shared)
+    paid = [replace(r, done=r.stage.kind in ("seed_model", "games")) for r in rows]
+    totals = estimates.totals(paid)
+    assert totals["shared"]["trained"] == model.trained > 0 and totals["spent"]["sampled"] > totals["shared"]["sampled"]
+    over_seeds = estimates.rows_of(whole, "spc", evidence=True)
+    assert sum(r.stage.kind == "seed_model" for r in over_seeds) == len(whole.config.evidence.seeds)
 
 
 def test_metrics_are_those_of_the_tables(elenchus, done):
