@@ -67,7 +67,7 @@ def critic_v(lab, p):
 
     Findings
     1. Training works: on injected errors that the critic never saw, its findings agree better on every seed (F1 0.87 to
-       0.93). What the reasoner gains by it is small and differs by seed (+0.09 to +0.00): at seeds 3 and 4 half of the
+       0.93). What the reasoner gains by it is small and differs by seed (+0.09 to +0.00): at seeds 3 and 4 nearly half of the
        wrong solutions are out of form, which no critic can judge, and even the best one mends only 0.08 of all.
     2. Imitating the chosen critiques does as well as or better than preferring them (0.75 against 0.72 right after
        revision). They mostly come from the strong critic, which is nearly exact and says things in one way only:
