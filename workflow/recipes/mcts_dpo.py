@@ -126,6 +126,7 @@ def claims(lab, last):
         "Trees of the current policy teach more than as many trees of the initial policy.",
         "81.8 against 79.9 on GSM8K, 34.7 against 31.9 on MATH, Mistral-7B",
         "step_offline",
+        equal=("trained",),  # as many trees: those of a better policy end sooner, and cost less
     )
     policies(
         "Step-level preferences teach more than supervised fine-tuning on right solutions alone.",
@@ -145,4 +146,5 @@ def claims(lab, last):
             metric="step_pair_accuracy",
             better=both,
             than=one,
+            equal=(),  # as many trees
         )
