@@ -76,6 +76,18 @@ def critique_rl(lab, p):
     5. The last weights are measured; the paper reports the best of 500 steps.
     6. Drafts are drawn 3 a problem at temperature 1 (paper: 10 at 0.7).
     7. Verdicts are read strictly and have to agree with the judgement of the steps; the released code finds substrings.
+
+    Findings
+    1. Stage one teaches the verdict, as claimed: 0.90 of them are right after it, 0.81 after as many steps of the
+       refinement's reward alone, 0.84 before.
+    2. That does not reach the refinements: every reward ends at 0.71 to 0.73 right, with 0.70 before and 0.77 under exact
+       critiques. Where all solutions are revised, as in the paper, the verdict decides nothing: the actor copies the steps
+       that the critique works anew, and those are good enough under all of them. The exact critiques show what room there
+       is: at seed 1 SFT (0.75) is at its end already (0.77).
+    3. Where only what the critic calls wrong is revised (`revision: {when: wrong}`), the verdict counts: on validation
+       problems two stages end 0.04, 0.02, 0.02 above and 0.003 below the refinement's reward at seeds 0 to 3, and exact
+       critiques at 0.78 to 0.85. The dial was turned after the claims were tested; they stand as they are.
+    4. Stage two's rewards alone, with the verdict's share of 0.2, do as well as both stages.
     """
     train, validation, test = (lab.problems(s) for s in ("train", "validation", "test"))
     lab.disjoint(train, validation, test)

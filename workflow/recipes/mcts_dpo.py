@@ -67,6 +67,15 @@ def mcts_dpo(lab, p):
     4. An instance-level pair is a right and a wrong solution of one problem, sampled at the cost of its tree.
     5. `sft` learns from the committed paths of its own trees that end right; the paper's is the initial model.
     6. Batches differ over arms, so that they train on as many tokens; the learning rate is a small model's.
+
+    Findings
+    1. Supervised fine-tuning on the trees' right paths ends higher than preferences (0.97 against 0.91). A chain has one
+       right path, which it is told word for word; a preference only lifts it over a sibling. The learning rates are each
+       arm's best on validation problems, and a higher one (1e-4) makes DPO unlearn solving within a round.
+    2. Pairs of whole solutions do not teach the form: 0.11 of the solutions stay out of form, against 0.03 after step-level
+       pairs and 0.01 after fine-tuning. That is most of what they lack.
+    3. Trees of the initial policy go stale: their policy gets worse from round 2 to 3 at seed 0 (0.86 to 0.81), and better
+       by little at the others. A policy's own trees get cheaper as it gets better.
     """
     test, seed = lab.problems("test"), lab.seed_model()
     asked = [lab.problems("train", p.per_round, draw=r) for r in range(1, p.rounds + 1)]

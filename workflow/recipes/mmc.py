@@ -47,6 +47,15 @@ def mmc(lab, p):
     4. A step is one operation, where the paper cuts after 30 tokens.
     5. The arm unaided criticises the same wrong paths as divergent, independent those of separate samples; both are ours.
     6. One wrong to right ratio (at most two to one) for all critics; the paper does not say how many right paths it keeps.
+
+    Findings
+    1. Where paths part is the first error in about eight of ten wrong paths (0.67 to 0.92 by seed), not in all: a path may
+       leave the right one by a step that is right, and err later.
+    2. All three critics help the actor about as much, though the one from divergent siblings finds first errors better at
+       every seed (0.75 against 0.67): the actor mends most solutions whose step is reworked in the critique, flawed ones too.
+    3. One turn does nearly all; a second adds 0.003.
+    4. With few lessons a critic forgets to accept right solutions: of 92, at one seed, instead of 120 (150 trees), it
+       accepted 0.71 and made the actor worse. So 300 problems are searched.
     """
     train, test = lab.problems("train", p.searched), lab.problems("test")
     actor = lab.seed_model()
