@@ -94,9 +94,8 @@ def mcts_dpo(lab, p):
         for r in lab.rounds(p.rounds):
             problems = asked[r - 1]
             if arm == "instance_online":
-                solutions = lab.sample(
-                    policy, problems, n=p.instance.samples, temperature=p.instance.temperature, name="pool"
-                )
+                drawn = {"n": p.instance.samples, "temperature": p.instance.temperature}
+                solutions = lab.sample(policy, problems, name="pool", **drawn)
                 pairs = lab.step_pairs(problems, solutions=solutions, **p.instance.pairs)
                 own = {"batch": p.instance.batch, "learning_rate": p.instance.learning_rate}
                 policy = lab.step_dpo(policy, pairs, reference=seed, **{**p.dpo, **own})
@@ -106,8 +105,8 @@ def mcts_dpo(lab, p):
                 policy = lab.sft(policy, [paths], **p.sft)
             else:
                 trees = lab.search(seed if arm == "step_offline" else policy, problems, **search)
-                smoothing = {"smoothing": "none"} if arm == "step_unsmoothed" else {}
-                pairs = lab.step_pairs(problems, trees=trees, **{**p.pairs, **smoothing})
+                unsmoothed = {"smoothing": "none"} if arm == "step_unsmoothed" else {}
+                pairs = lab.step_pairs(problems, trees=trees, **{**p.pairs, **unsmoothed})
                 policy = lab.step_dpo(policy, pairs, reference=seed, **p.dpo)
             measure(lab, p, policy, test)
     claims(lab, p.rounds)
