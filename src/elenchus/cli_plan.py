@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from elenchus.cli import JSON, as_json, count, duration, escaped, grid, main, plain, printer, project
@@ -98,3 +100,28 @@ def listing(names: list[str], most: int = 3) -> str:
     """Return "a, b, c and 4 more"."""
     rest = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + rest
+
+
+@main.command(short_help="Run stages in forks of one warm process.")
+@click.argument("recipes", nargs=-1, required=True)
+@click.option("--evidence", is_flag=True, help="The stages of the recipes' evidence, over all evidence seeds.")
+@click.option("--seed", "seeds", type=int, multiple=True, help="Only what needs no other seed; may be given again.")
+@click.option("--cores", type=click.IntRange(1), default=os.cpu_count(), show_default=True, help="Stages side by side.")
+@plain
+def run(recipes: tuple[str, ...], evidence: bool, seeds: tuple[int, ...], cores: int) -> None:
+    """Run the stages of RECIPES on this machine in forks of one process that has imported everything once.
+
+    The same stages as Snakemake's, with the same results, without seconds of imports for each: many times faster where
+    stages are many and small. Snakemake then finds them done, and makes reports, evidence and pages.
+
+    Example:  elenchus run b_star --evidence && snakemake evidence_b_star
+    """
+    from elenchus import forks
+
+    whole = project()
+    planned = [whole.evidence(name) if evidence else whole.recipe(name) for name in recipes]
+    wanted = {s.digest: s for p in planned for s in p.stages}.values()
+    forks.preload()
+    forks.run(whole.root, forks.of_seeds(wanted, seeds) if seeds else wanted, cores, whole.label)
+    names = [f"evidence_{p.recipe.id}" if evidence else p.recipe.id for p in planned]
+    click.echo(f"done; the records:  snakemake {' '.join(names)}")

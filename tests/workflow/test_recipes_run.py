@@ -1,6 +1,6 @@
 """Every paper's recipe at microscopic sizes, to its evidence and its page.
 
-Stages run in forks of one process (`forked.py`), then Snakemake finds them done and makes the records.
+Stages run in forks of one process (`elenchus run`), then Snakemake finds them done and makes the records.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def laboratory(tmp_path_factory) -> Path:
     """Return a project in which every paper's stages are done, and `snakemake evidence` has run."""
     folder = new_project(tmp_path_factory.mktemp("papers") / "project", tiny_params())
     shutil.copy(ROOT / "README.md", folder / "README.md")
-    stages = run(folder, sys.executable, str(ROOT / "tests/workflow/forked.py"), *PAPERS, timeout=1200)
+    stages = run(folder, sys.executable, "-m", "elenchus", "run", *PAPERS, "--evidence", timeout=1200)
     assert stages.returncode == 0, stages.stdout[-6000:]
     planned = run(folder, "snakemake", "-n", "evidence")
     jobs = {line.split()[0] for line in planned.stdout.splitlines() if line.endswith(" 1") or line.endswith("0")}
