@@ -1,0 +1,43 @@
+r"""The process that compares symbolic answers: a pair of TeX expressions a line in, a verdict a line out, both JSON.
+
+Only TeX is read (math-verify's grammar, which builds expressions without evaluating text as code); math-verify's
+reading of plain expressions goes through Python's `eval` and is not used. Exact arithmetic on towers of powers can
+take for ever inside one C call, which no signal interrupts: hence a process of its own, that `symbolic.py` can kill.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import resource
+import sys
+
+MEMORY = 3 << 30  # bytes of address space
+SECONDS = 1  # for each reading and for the comparison, by math-verify's own alarm, which spares a new process
+
+
+def main() -> None:
+    """Serve until the input ends."""
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    from math_verify import LatexExtractionConfig, parse, verify
+
+    logging.disable(logging.CRITICAL)  # what math-verify logs is the text that it could not read
+    read = (LatexExtractionConfig(),)
+
+    def expression(text: str) -> list:
+        return parse(f"${text}$", read, fallback_mode="no_fallback", parsing_timeout=SECONDS)
+
+    print(json.dumps("ready"), flush=True)
+    for line in sys.stdin:
+        given, gold = json.loads(line)
+        try:
+            a, b = expression(given), expression(gold)
+            same = bool(a and b) and bool(verify(b, a, strict=True, timeout_seconds=SECONDS))
+        except (Exception, RecursionError, MemoryError):  # whatever an unreadable expression causes: not the same
+            same = False
+        print(json.dumps(same), flush=True)
+
+
+if __name__ == "__main__":
+    main()
