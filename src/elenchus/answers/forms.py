@@ -10,7 +10,20 @@ YES, NO = {"yes", "true", "correct"}, {"no", "false", "incorrect"}
 MONTHS = {
     name: i + 1
     for i, full in enumerate(
-        "january february march april may june july august september october november december".split()
+        [
+            "january",
+            "february",
+            "march",
+            "april",
+            "may",
+            "june",
+            "july",
+            "august",
+            "september",
+            "october",
+            "november",
+            "december",
+        ]
     )
     for name in (full, full[:3])
 }

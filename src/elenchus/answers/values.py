@@ -35,7 +35,9 @@ FRAC = re.compile(
     rf"(?P<sign>[-+]?)(?P<whole>\d+)?[ ]?\\[dt]?frac(?:\{{(?P<inner>[-+]?)(?P<top>{_DECIMAL})\}}\{{(?P<bottom>{_DECIMAL})\}}"
     r"|(?P<top1>\d)(?P<bottom1>\d))"
 )
-POWER = re.compile(rf"(?P<number>[-+]?(?:{_DECIMAL}))[ ]?(?:\\times|\\cdot|x|×|\*)[ ]?10\^\{{?(?P<power>[-+]?\d{{1,3}})\}}?")
+POWER = re.compile(
+    rf"(?P<number>[-+]?(?:{_DECIMAL}))[ ]?(?:\\times|\\cdot|x|×|\*)[ ]?10\^\{{?(?P<power>[-+]?\d{{1,3}})\}}?"
+)
 
 
 @dataclass(frozen=True)
