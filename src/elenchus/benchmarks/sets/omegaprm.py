@@ -10,9 +10,9 @@ CARD = Card(
     "OmegaPRM (MATH-APS)",
     "https://huggingface.co/datasets/openreasoner/MATH-APS, https://github.com/openreasoner/openr",
     "MIT",
-    {"train": ("*math-aps.jsonl", "*.jsonl")},
+    {"train": ("*math-aps.jsonl", "train.jsonl"), "trees": ("*math-aps-tree.jsonl",)},
     hub="openreasoner/MATH-APS",
-    flaws="Values are means of few rollouts of one model.",
+    flaws="Values are means of few rollouts of one model. question_id is not unique.",
     restricted="its problems are MATH's",
     tested="three published records, and a hand-made file of its format",
 )
@@ -34,8 +34,7 @@ def item(record: Record, place: str) -> Item:
         if text:
             value = float("nan") if value is None else float(value)
             solutions.append(PublishedSolution("rollouts", text, (text,), ratings=(value,)))
-    key = record.text("question_id") if record.has("question_id") else ""
-    return Item(problem("omegaprm", place, question, record.answer("final_answer")), key, tuple(solutions))
+    return Item(problem("omegaprm", place, question, record.answer("final_answer")), solutions=tuple(solutions))
 
 
 def _paths(node: dict, before: str):
