@@ -76,6 +76,10 @@ def _grade(given: str, gold: str, kind: Kind, options: tuple[str, ...], depth: i
             return values.equal(a, b)
         if kind == "number" and not re.search(r"\\|\^|[\d)] ?[-+*/] ?[\d(]", given):
             return False  # words, or a sum that TeX could not mend
+    bases = values.in_base(given), values.in_base(gold)
+    if any(bases):  # math-verify would not see the base
+        digits = [x[0] if x else forms.plain(text) for x, text in zip(bases, (given, gold), strict=True)]
+        return digits[0] == digits[1] and not all(bases)
     lists = forms.several(given), forms.several(gold)
     if any(lists):
         return all(lists) and _same_items(*lists, options, depth)

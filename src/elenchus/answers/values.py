@@ -102,9 +102,19 @@ def _with_unit(value: Fraction, rest: str, money: bool) -> Number | None:
 
 
 def singular(unit: str) -> str:
-    """Return a unit in lower case without its plural "s"."""
-    unit = unit.lower().rstrip(".")
-    return unit[:-1] if len(unit) > 2 and unit.endswith("s") and not unit.endswith("ss") and unit not in UNITS else unit
+    """Return a unit in lower case with its words in the singular ("eggs per days": "egg per day")."""
+
+    def one(word: str) -> str:
+        ends = len(word) > 2 and word.endswith("s") and not word.endswith("ss") and word not in UNITS
+        return word[:-1] if ends else word
+
+    return " ".join(map(one, unit.lower().rstrip(".").split()))
+
+
+def in_base(text: str) -> tuple[str, str] | None:
+    """Return (digits, base) of a number with its base as index ("4130_5"), None for anything else."""
+    found = re.fullmatch(r"([-+]?[0-9A-Fa-f.]+)_\{?(\d+)\}?", text.replace(" ", ""))
+    return (found[1].lower(), found[2]) if found else None
 
 
 def equal(given: Number, gold: Number) -> bool:
