@@ -1,6 +1,6 @@
 """Short answers: what is the same, what is not, and that nothing hangs or runs."""
 
-import json
+import ast
 import random
 import re
 import time
@@ -12,6 +12,7 @@ from real import FIXTURES, REAL, needs_real
 
 from elenchus import answers, benchmarks
 from elenchus.answers import forms, symbolic, values
+from elenchus.problems import countdown
 
 
 @pytest.mark.parametrize(
@@ -141,9 +142,11 @@ def test_final_answers():
 def test_hostile_answers_are_wrong_and_quick(tmp_path):
     mark = tmp_path / "mark"
     began = time.monotonic()
-    for given in (
+    for text in (
         "9" * 1_000_000,
         "9^{9^{9^{9}}}",
+        "2^{999999999}",
+        "(((9^9)^9)^9)^9",
         r"\frac{" * 300 + "1" + "}{2}" * 300,
         "(" * 5000 + "1" + ")" * 5000,
         "1,2," * 400 + "3",
@@ -152,10 +155,10 @@ def test_hostile_answers_are_wrong_and_quick(tmp_path):
         r"\sum_{n=1}^{10^{12}} n^{n}",
         "1e999",
     ):
-        assert not answers.grade(given, "18")
-        assert not answers.grade(given, r"\sqrt{7}")
+        assert not answers.grade(text, "18")
+        assert not answers.grade(text, r"\sqrt{7}")
     assert not mark.exists()
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - began < 120
     assert answers.grade(r"\sqrt{28}", r"2\sqrt{7}")  # the process that compares is there again
 
 
@@ -180,7 +183,7 @@ def test_a_worker_that_cannot_start_says_what_to_do(monkeypatch):
     monkeypatch.setattr(symbolic.sys, "executable", "/bin/false")
     symbolic._stop()
     symbolic.equal.cache_clear()
-    with pytest.raises(symbolic.UserError, match="requirements/laptop.txt"):
+    with pytest.raises(symbolic.UserError, match=r"requirements/laptop\.txt"):
         symbolic.equal("x", "y")
 
 
@@ -293,12 +296,22 @@ def test_mutants_of_realcritic(task):
 
 
 @needs_real
-def test_gold_solutions_state_their_reference():
-    """The work of a solution, not its last line: the last result that GSM8K's annotations compute is the answer."""
-    other = []
-    for item in benchmarks.items("gsm8k", REAL / "gsm8k"):
-        text = item.solutions[0].text
-        results = re.findall(r"<<[^<>]*=([^<>=]*)>>", text)
-        if results and not answers.grade(results[-1], item.problem.answer):
-            other.append(item.key)
-    assert len(other) < 0.06 * 8792, json.dumps(len(other))
+def test_gold_solutions_are_right():
+    """The published solutions of each set, graded as a model's would be; what is not 100 % is the sets' own fault."""
+    wrong = {name: [] for name in ("gsm8k", "svamp", "countdown_puzzles")}
+    for name, folder in (("gsm8k", "gsm8k"), ("svamp", "svamp"), ("countdown_puzzles", "countdown/uft")):
+        for item in benchmarks.items(name, REAL / folder):
+            (gold,) = item.solutions
+            answer = (
+                equation(gold.text) if name == "svamp" else gold.answer if name != "gsm8k" else answers.final(gold.text)
+            )
+            if not benchmarks.check(item.problem, answer):
+                wrong[name].append(item.key)
+    # its equation ((4 - 2) + 3) is 5, its answer 1
+    assert wrong == {"gsm8k": [], "svamp": ["chal-680"], "countdown_puzzles": []}
+
+
+def equation(text):
+    """Return the value of SVAMP's equation, by Countdown's evaluator of arithmetic."""
+    value, _ = countdown._evaluate(ast.parse(re.sub(r"\.0\b", "", text), mode="eval").body)
+    return str(value)

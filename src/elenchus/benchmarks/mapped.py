@@ -63,4 +63,4 @@ def source(name: str, file: Path, fields: dict[str, str]) -> ModuleType:
         return Item(made, record.text(fields["id"]) if "id" in fields else "", solutions)
 
     card = Card(file.name, str(file), "not known", {"all": (file.name,)})
-    return SimpleNamespace(CARD=card, item=item, __name__=f"mapped.{name}")
+    return SimpleNamespace(CARD=card, FIELDS=fields, item=item, __name__=f"mapped.{name}")

@@ -2,8 +2,8 @@
 
     results/benchmarks/<name>/<split>/<digest>/   problems.parquet  solutions.parquet  critiques.parquet  manifest.json
 
-`problems` has the schema of the workflow's own table of problems. The digest is of the source files' bytes; a folder
-without a manifest does not count, so nothing half loaded is ever read.
+`problems` has the schema of the workflow's own table of problems. The digest is of the source files' bytes and
+of the set's module (or field mapping); a folder without a manifest does not count, so nothing half loaded is ever read.
 """
 
 from __future__ import annotations
@@ -73,7 +73,8 @@ def get(
     made = []
     for key, paths in card.chosen(name, card.files(name, module.CARD, folder), split):
         digests = {path.relative_to(folder).as_posix(): sha256(path) for path in paths}
-        digest = hashlib.sha256(json.dumps([FORMAT, digests], sort_keys=True).encode()).hexdigest()[:16]
+        how = getattr(module, "FIELDS", None) or sha256(Path(module.__file__))  # a mapping, or the set's code
+        digest = hashlib.sha256(json.dumps([FORMAT, how, digests], sort_keys=True).encode()).hexdigest()[:16]
         goal = root / FOLDER / name / key / digest
         if (goal / "manifest.json").is_file():
             manifest = json.loads((goal / "manifest.json").read_text())

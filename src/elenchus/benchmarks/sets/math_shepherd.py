@@ -14,7 +14,7 @@ CARD = Card(
     "Math-Shepherd",
     "https://huggingface.co/datasets/peiyi9979/Math-Shepherd",
     "none stated",
-    {"train": ("math-shepherd.jsonl", "samples_math-shepherd.jsonl")},
+    {"train": ("math-shepherd.jsonl",), "samples": ("samples_math-shepherd.jsonl",)},
     rows={"train": 444655},
     hub="peiyi9979/Math-Shepherd",
     flaws="A step is '+' where any of eight rollouts from it reached the answer, so wrong steps pass that can be mended.",

@@ -13,7 +13,8 @@ CARD = Card(
     {"test": ("SVAMP.json", "data/test-*.parquet"), "train": ("train.json", "data/train-*.parquet")},
     rows={"test": 1000},
     sha256={"SVAMP.json": ("5be77703a6d891ae476d7c082787ad361392aa02453b132516cdd5f4e7934e3e",)},
-    flaws="The repository's file holds all 1,000 challenge problems; the hub's copy divides them into 700 and 300.",
+    flaws="The repository's file holds all 1,000 challenge problems; the hub's copy divides them into 700 and 300. "
+    "The equation of chal-680 is 5, its answer 1.",
 )
 
 
