@@ -109,3 +109,36 @@ def check(name: str, folder: Path | None, split: str | None) -> None:
         click.echo(f"{name} {key}: {says}")
     if not all(well for _, well, _ in found):
         sys.exit(1)
+
+
+@data.command(short_help="What a training file has of a data set's questions.")
+@click.argument("name")
+@FROM
+@SPLIT
+@click.option("--with", "file", required=True, type=click.Path(path_type=Path), help="The training file.")
+@click.option("--field", required=True, help="The field of it that holds the text.")
+@click.option("-n", "n", default=13, show_default=True, help="Words in a row.")
+@plain
+def overlap(name: str, folder: Path | None, split: str | None, file: Path, field: str, n: int) -> None:
+    """List the questions of NAME that occur in a training file, word for word or n words in a row.
+
+    Example:  elenchus data overlap gsm8k --from ~/data/gsm8k --split test --with train.jsonl --field text
+    """
+    from elenchus import benchmarks
+    from elenchus import overlap as overlapping
+    from elenchus.benchmarks import records
+    from elenchus.errors import UserError
+
+    if folder is None or not file.is_file():
+        raise UserError(f"no file {file}" if folder else "name the data set's folder with --from")
+    items = ((i.problem.meta["key"], i.problem.prompt) for i in benchmarks.items(name, folder, split))
+    found = overlapping.find(items, (r.text(field, empty=True) for r in records.read(file)), n)
+    total = overlapping.summary(found)
+    click.echo(
+        f"{total['items']} items: {total['exact']} exact, {total['any']} with {n} words in a row, "
+        f"{total['half_or_more']} with half of them or more"
+    )
+    for o in sorted((o for o in found if o.share > 0), key=lambda o: -o.share)[:20]:
+        click.echo(
+            f"  {o.item}: {o.share:.2f} of its word runs{', exact' if o.exact else ''}; first in row {o.where + 1}"
+        )

@@ -74,6 +74,11 @@ def _line(worker: subprocess.Popen, seconds: float) -> bytes:
     return line
 
 
+def spent() -> float:
+    """Return the processor time of the process that compares, in seconds; 0 where none runs."""
+    return _spent(_worker.pid) if _worker is not None else 0.0
+
+
 def _spent(pid: int) -> float:
     """Return the processor time that a process has used, in seconds; where there is no /proc, the clock's."""
     try:
