@@ -1,6 +1,7 @@
 """Short answers: what is the same, what is not, and that nothing hangs or runs."""
 
 import ast
+import json
 import random
 import re
 import time
@@ -205,6 +206,39 @@ def test_published_labels_of_gsm8k_in_an_excerpt():
 def test_published_labels_of_gsm8k():
     found = agreement(REAL / "gsm8k")
     assert len(found) == 4 and set(found.values()) == {(1319, 1319)}
+
+
+@needs_real
+def test_right_solutions_of_gsm8k_are_as_many_as_published():
+    expected = json.loads((REAL / "golden.json").read_text())["gsm8k_example_model_solutions"]
+    found = {}
+    for item in benchmarks.items("gsm8k_solutions", REAL / "gsm8k"):
+        for s in item.solutions:
+            found[s.author] = found.get(s.author, 0) + answers.grade(s.answer, item.problem.answer)
+    assert found == {author: expected[author] for author in found} and len(found) == 4
+
+
+@needs_real
+@pytest.mark.parametrize(
+    ("file", "key"),
+    [
+        ("gpt-4_0.7_naive_cot_sample_100_start900_end1000.json", "cot"),
+        ("gpt-4_0.7_propose1_value3_greedy5_start900_end1000.json", "tot"),
+    ],
+)
+def test_published_outputs_of_game_of_24(file, key):
+    """GPT-4's logged answers, 10,000 by chain of thought and 500 by tree of thoughts, against the labels in the logs."""
+    expected = json.loads((REAL / "golden.json").read_text())["game24"]
+    puzzles = {i.problem.meta["rank"]: i.problem for i in benchmarks.items("game24", REAL / "game24")}
+    right = []
+    for run in json.loads((REAL / "game24" / file).read_text()):
+        last = [y.strip().split("\n")[-1].removeprefix("Answer: ") for y in run["ys"]]
+        right.append([benchmarks.check(puzzles[run["idx"] + 1], answer) for answer in last])
+        assert right[-1] == [bool(info["r"]) for info in run["infos"]]
+    rate = sum(map(sum, right)) / sum(map(len, right))
+    solved = sum(map(any, right))
+    names = ("cot_avg", "cot_best_of_100") if key == "cot" else ("tot_b5_avg", "tot_b5_any")
+    assert (round(rate, 4), solved) == tuple(expected[name] for name in names)
 
 
 @needs_real
