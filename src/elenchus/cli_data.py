@@ -15,7 +15,7 @@ FROM = click.option(
 SPLIT = click.option("--split", help="Only this split.")
 
 
-@main.group(cls=Group, short_help="Published benchmarks: list, get, check.")
+@main.group(cls=Group, short_help="Published benchmarks: list, get, check, overlap.")
 def data() -> None:
     """Published benchmarks, from a local folder or a pinned revision of the hub."""
 
