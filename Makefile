@@ -34,7 +34,7 @@ bench: $(VENV)/ready  ## speed measurements, each a ratio within one run
 $(VENV)/ready: requirements/laptop.txt pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) not found; name another 3.11 or 3.12: make $(MAKECMDGOALS) PYTHON=python3" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	@echo "installing 217 pinned packages into $(VENV) (two to three minutes)"
+	@echo "installing 219 pinned packages into $(VENV) (two to three minutes)"
 	$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements/laptop.txt || { echo "make: the pinned packages could not be installed. Where torch's CPU build is what is missing, tell pip where it is: PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS" >&2; exit 1; }
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -1,0 +1,1 @@
+"""One module a data set: its card, and how a record of it reads."""

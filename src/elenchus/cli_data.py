@@ -1,0 +1,144 @@
+"""Commands about data sets: which there are, getting one, checking the files of one."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from elenchus.cli import JSON, Group, as_json, grid, main, plain, printer
+
+FROM = click.option(
+    "--from", "folder", type=click.Path(path_type=Path), help="The local folder (or file, with --field)."
+)
+SPLIT = click.option("--split", help="Only this split.")
+
+
+@main.group(cls=Group, short_help="Published benchmarks: list, get, check, overlap.")
+def data() -> None:
+    """Published benchmarks, from a local folder or a pinned revision of the hub."""
+
+
+@data.command("list", short_help="The data sets, or the card of one.")
+@click.argument("name", required=False)
+@JSON
+@plain
+def list_(name: str | None, json_: bool) -> None:
+    """List the data sets that can be read, or show the card of NAME.
+
+    Example:  elenchus data list processbench
+    """
+    from dataclasses import asdict
+
+    from elenchus import benchmarks
+
+    cards = {n: benchmarks.load(n).CARD for n in ([name] if name else benchmarks.names())}
+    if json_:
+        return as_json({n: asdict(c) for n, c in cards.items()})
+    if name:
+        for key, value in asdict(cards[name]).items():
+            if value:
+                shown = "\n".join(f"  {k}: {v}" for k, v in value.items()) if isinstance(value, dict) else value
+                click.echo(f"{key}:\n{shown}" if isinstance(value, dict) else f"{key}: {shown}")
+        return None
+    table = grid("name", "title", ">items", "licence", "tested on", "publish items?")
+    for n, c in cards.items():
+        rows = str(sum(c.rows.values())) if c.rows else "-"
+        table.add_row(n, c.title, rows, c.licence, c.tested, "NO" if c.restricted else "yes")
+    printer().print(table)
+    return None
+
+
+@data.command(short_help="Load a data set into results/benchmarks/.")
+@click.argument("name")
+@FROM
+@SPLIT
+@click.option("--revision", help="Instead of --from: fetch this commit (40 hexadecimal digits) from the hub.")
+@click.option("--field", "fields", multiple=True, help="Of a file of your own: role=field, such as prompt=question.")
+@plain
+def get(name: str, folder: Path | None, split: str | None, revision: str | None, fields: tuple[str, ...]) -> None:
+    """Read the data set NAME, check it to the end, and write it to results/benchmarks/ as tables.
+
+    With --field, NAME is a name of your choice and --from a JSON, JSONL, CSV or Parquet file.
+
+    \b
+    Examples:  elenchus data get gsm8k --from ~/data/gsm8k
+               elenchus data get mine --from questions.csv --field prompt=question --field answer=target
+    """
+    from elenchus import benchmarks, config
+    from elenchus.benchmarks import fetch, mapped, store
+    from elenchus.errors import UserError
+
+    root = config.project_root()
+    if fields:
+        if folder is None:
+            raise UserError("--field needs --from: the file to read")
+        module, folder = mapped.source(name, folder, mapped.mapping(fields)), folder.parent
+    else:
+        module = benchmarks.load(name)
+        if (folder is None) == (revision is None):
+            raise UserError(
+                f"name one source:\n  elenchus data get {name} --from <folder>\n"
+                f"  elenchus data get {name} --revision <commit>"
+            )
+        folder = folder or fetch.fetch(name, module.CARD, revision, root / "results" / "downloads")
+    store.get(name, module, folder, root, split, click.echo)
+    if module.CARD.restricted:
+        click.echo(f"warning: do not publish its items: {module.CARD.restricted}", err=True)
+
+
+@data.command(short_help="The files of a data set against its card.")
+@click.argument("name")
+@FROM
+@SPLIT
+@plain
+def check(name: str, folder: Path | None, split: str | None) -> None:
+    """Read every record of the data set NAME and compare counts and checksums with its card; write nothing.
+
+    Example:  elenchus data check gsm8k --from ~/data/gsm8k
+    """
+    from elenchus import benchmarks
+    from elenchus.benchmarks import store
+    from elenchus.errors import UserError
+
+    if folder is None:
+        raise UserError(f"name the folder:\n  elenchus data check {name} --from <folder>")
+    found = list(store.check(name, benchmarks.load(name), folder, split))
+    for key, _, says in found:
+        click.echo(f"{name} {key}: {says}")
+    if not all(well for _, well, _ in found):
+        sys.exit(1)
+
+
+@data.command(short_help="What a training file has of a data set's questions.")
+@click.argument("name")
+@FROM
+@SPLIT
+@click.option("--with", "file", required=True, type=click.Path(path_type=Path), help="The training file.")
+@click.option("--field", required=True, help="The field of it that holds the text.")
+@click.option("-n", "n", default=13, show_default=True, help="Words in a row.")
+@plain
+def overlap(name: str, folder: Path | None, split: str | None, file: Path, field: str, n: int) -> None:
+    """List the questions of NAME that occur in a training file, word for word or n words in a row.
+
+    Example:  elenchus data overlap gsm8k --from ~/data/gsm8k --split test --with train.jsonl --field text
+    """
+    from elenchus import benchmarks
+    from elenchus import overlap as overlapping
+    from elenchus.benchmarks import records
+    from elenchus.errors import UserError
+
+    if folder is None or not file.is_file():
+        raise UserError(f"no file {file}" if folder else "name the data set's folder with --from")
+    items = ((i.problem.meta["key"], i.problem.prompt) for i in benchmarks.items(name, folder, split))
+    found = overlapping.find(items, (r.text(field, empty=True) for r in records.read(file)), n)
+    total = overlapping.summary(found)
+    click.echo(
+        f"{total['items']} items: {total['exact']} exact, {total['any']} with {n} words in a row, "
+        f"{total['half_or_more']} with half of them or more"
+    )
+    for o in sorted((o for o in found if o.share > 0), key=lambda o: -o.share)[:20]:
+        click.echo(
+            f"  {o.item}: {o.share:.2f} of its word runs{', exact' if o.exact else ''}; first in row {o.where + 1}"
+        )
