@@ -358,4 +358,5 @@ def publish(recipe: str) -> None:
         click.echo(f"data/{name}: {', '.join(files)}, README.md")
 
 
+from elenchus import cli_cluster as _cluster  # noqa: E402, F401  its commands join the group
 from elenchus import cli_papers as _papers  # noqa: E402, F401  its commands join the group

@@ -89,8 +89,10 @@ class Cluster:
         f = self.folder
         keys = f / "munge"
         command = {
-            "munged": ["munged", "--foreground", "--force", f"--socket={keys}/socket", f"--key-file={keys}/key"]
-            + [f"--pid-file={keys}/pid", f"--log-file={keys}/log", f"--seed-file={keys}/seed"],
+            "munged": [
+                *("munged", "--foreground", "--force", f"--socket={keys}/socket", f"--key-file={keys}/key"),
+                *(f"--pid-file={keys}/pid", f"--log-file={keys}/log", f"--seed-file={keys}/seed"),
+            ],
             "slurmctld": ["slurmctld", "-D", "-f", f"{f}/slurm.conf"],
         }.get(name, ["slurmd", "-D", "-N", name, "-f", f"{f}/slurm.conf"])
         with (f / f"{name}.out").open("ab") as out:
@@ -182,7 +184,11 @@ def wait_for(condition: Callable[[], object], seconds: float, what: str, every: 
 
 def memory_can_be_limited() -> bool:
     """Return whether Slurm may confine jobs here: root, and a memory controller that can be written."""
-    return os.geteuid() == 0 and os.access("/sys/fs/cgroup/memory", os.W_OK) and Path("/sys/fs/cgroup/memory/tasks").exists()
+    return (
+        os.geteuid() == 0
+        and os.access("/sys/fs/cgroup/memory", os.W_OK)
+        and Path("/sys/fs/cgroup/memory/tasks").exists()
+    )
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 from functools import partial
 from pathlib import Path
 
-from elenchus import resources, stages
+from elenchus import requeue, resources, stages
 from elenchus.environment import quiet
 from elenchus.workflow import checked_plan, exclusive
 
@@ -16,6 +16,11 @@ if workflow.is_main_process and not workflow.output_settings.dryrun:
 # The first block of the Slurm profile, which each job gets too; empty on a laptop.
 given = workflow.resource_settings.default_resources or {}
 site = {name: given[name].raw for name in resources.SITE if name in given}
+
+
+onstart:
+    if workflow.non_local_exec:
+        requeue.watch(Path(workflow.basedir))
 
 
 wildcard_constraints:
