@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -112,7 +113,8 @@ def results_folder(root: Path) -> Iterator[Finding]:
         yield Finding("wrong", "results cannot be written or locked", str(folder), e.strerror or str(e), mend)
         return
     finally:
-        probe.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            probe.unlink()
     free = shutil.disk_usage(folder).free / 1e9
     if free < LEAST_FREE_GB:
         mend = f"rm -rf {folder / '.work'}, or link {folder} to a larger file system"
