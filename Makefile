@@ -18,7 +18,7 @@ test: $(VENV)/ready  ## install, then run the whole test-suite
 test-quick: $(VENV)/ready  ## the unit tests alone
 	pytest tests/unit
 
-test-slurm: $(VENV)/ready  ## the tests over a real Slurm, which they start and stop themselves (about 20 minutes)
+test-slurm: $(VENV)/ready  ## the tests over a real Slurm, which they start and stop themselves
 	sh tests/scale/need-slurm.sh
 	PATH=$$PATH:/usr/sbin pytest tests/scale -m real_slurm
 

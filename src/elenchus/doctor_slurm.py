@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import re
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ from elenchus.doctor import PROFILE, Finding
 from elenchus.errors import UserError, did_you_mean
 from elenchus.graph import Stage
 
+USUAL = ("/etc/slurm/slurm.conf", "/etc/slurm-llnl/slurm.conf", "/run/slurm/conf/slurm.conf")
 PATIENCE = 60  # seconds for one command
 
 
@@ -145,6 +147,11 @@ def settings(profile: dict) -> Iterator[Finding]:
         where = f"{PROFILE}: slurm-init-seconds-before-status-checks"
         what = f"Slurm forgets a job {age} s after its end, and Snakemake would not see it end"
         yield Finding("wrong", what, where, str(profile["first_check"]), f"{max(1, age // 3)}")
+    conf = os.environ.get("SLURM_CONF")
+    if conf and not any(Path(p).exists() for p in USUAL):
+        what = "Slurm's configuration is named by SLURM_CONF, which Snakemake's plugin takes from a job's srun"
+        srun = f"printf '#!/bin/sh\\nSLURM_CONF={conf} exec {shutil.which('srun')} \"$@\"\\n' > ~/bin/srun; chmod +x ~/bin/srun"
+        yield Finding("note", what, "SLURM_CONF", conf, f"where srun fails in jobs, put it first on PATH: {srun}")
     if "CANCEL" in told.get("PreemptMode", ""):
         yield Finding("note", "Slurm cancels preempted jobs here: the workflow requeues them itself while it runs")
 

@@ -75,7 +75,9 @@ class Cluster:
     @property
     def environment(self) -> dict[str, str]:
         """Return what a user's shell has to set."""
-        return {"SLURM_CONF": str(self.folder / "slurm.conf"), "PATH": os.environ["PATH"] + SBIN}
+        # bin/srun: Snakemake's plugin takes every SLURM_ variable from the environment in which it calls srun
+        path = f"{self.folder}/bin:{os.environ['PATH']}{SBIN}"
+        return {"SLURM_CONF": str(self.folder / "slurm.conf"), "PATH": path}
 
     def ask(self, *command: str) -> str:
         """Return what a Slurm command prints; CalledProcessError where it fails."""
@@ -192,7 +194,7 @@ def memory_can_be_limited() -> bool:
 
 
 @contextlib.contextmanager
-def running(folder: Path, nodes: int = 3, cpus: int = 2, memory: int = 8000):
+def running(folder: Path, nodes: int = 3, cpus: int = 2, memory: int = 64_000):
     """Yield a Cluster of so many nodes in `folder`, and stop it at the end."""
     if lacking := missing():
         raise FileNotFoundError(f"no {', '.join(lacking)} here: apt-get install -y slurm-wlm munge")
@@ -202,6 +204,10 @@ def running(folder: Path, nodes: int = 3, cpus: int = 2, memory: int = 8000):
     (folder / "state").mkdir()
     (folder / "munge/key").write_bytes(os.urandom(1024))
     (folder / "munge/key").chmod(0o400)
+    (folder / "bin").mkdir()
+    srun = shutil.which("srun", path=os.environ["PATH"] + SBIN)
+    (folder / "bin/srun").write_text(f'#!/bin/sh\nSLURM_CONF={folder}/slurm.conf exec {srun} "$@"\n')
+    (folder / "bin/srun").chmod(0o755)
     names = tuple(f"n{i}" for i in range(1, nodes + 1))
     host = socket.gethostname()
     lines = [

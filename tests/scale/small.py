@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,7 +31,7 @@ engine: {{batch_size: 8}}
 seed_model: {{width: 32, layers: 1, heads: 2, drill_steps: 120, drill_gate: 1.1, solve_steps: 40, solve_gate: 1.1,
              mixture_steps: 40, check_problems: 16, card_problems: 16, check_every: 40, save_steps: {SAVE_STEPS}}}
 """
-    + workflow.TINY[workflow.TINY.index("elenchus:\n") :]
+    + workflow.TINY[workflow.TINY.index("elenchus:\n") :].replace("test_samples: 8", "test_samples: 64")
 )
 # Waiting that a real cluster needs, cut short.
 QUICK = ("--slurm-init-seconds-before-status-checks=2", "--latency-wait=15")
@@ -65,15 +66,15 @@ def copy_without(finished: Path, folder: Path, *kinds: str) -> Path:
 
 
 @contextlib.contextmanager
-def snakemake(folder: Path, cluster: Cluster, *arguments: str, **variables: str) -> Iterator[Run]:
-    """Yield a running `snakemake --profile slurm`; at the end nothing of it is left."""
+def snakemake(folder: Path, cluster: Cluster, *arguments: str, first: str = "") -> Iterator[Run]:
+    """Yield a running `snakemake --profile slurm`; at the end nothing of it is left. first: a folder before all on PATH."""
+    path = f"{first}:{Path(sys.executable).parent}:{cluster.environment['PATH']}".lstrip(":")
     log = folder / f"snakemake-{time.monotonic_ns()}.log"
     with log.open("w") as f:
         process = subprocess.Popen(
             ["snakemake", "--profile", "slurm", *QUICK, *arguments],
             cwd=folder,
-            env={**workflow.environment(), **cluster.environment, "ELENCHUS_REQUEUE_EVERY": "3", **variables}
-            | {"PATH": f"{variables.get('FIRST', '')}:{workflow.environment()['PATH']}:/usr/sbin"},
+            env={**workflow.environment(), **cluster.environment, "ELENCHUS_REQUEUE_EVERY": "3", "PATH": path},
             stdout=f,
             stderr=subprocess.STDOUT,
             start_new_session=True,

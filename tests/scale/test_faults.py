@@ -156,7 +156,7 @@ def test_the_controller_restarts_and_status_queries_fail_for_a_while(training, f
         '[ "$n" -ge 8 ] || { echo "slurm_load_jobs error: Socket timed out" >&2; exit 1; }\nexec /usr/bin/squeue "$@"\n'
     )
     (fake / "squeue").chmod(0o755)
-    with small.snakemake(folder, slurm, target, FIRST=str(fake)) as run:
+    with small.snakemake(folder, slurm, target, first=str(fake)) as run:
         in_the_middle_of_training(run, folder)
         slurm.kill("slurmctld")
         time.sleep(25)
