@@ -208,7 +208,8 @@ def running(folder: Path, nodes: int = 3, cpus: int = 2, memory: int = 64_000):
     srun = shutil.which("srun", path=os.environ["PATH"] + SBIN)
     (folder / "bin/srun").write_text(f'#!/bin/sh\nSLURM_CONF={folder}/slurm.conf exec {srun} "$@"\n')
     (folder / "bin/srun").chmod(0o755)
-    names = tuple(f"n{i}" for i in range(1, nodes + 1))
+    # names of this process's own: Slurm confines a job by node and number, and two clusters here would share both
+    names = tuple(f"e{os.getpid()}n{i}" for i in range(1, nodes + 1))
     host = socket.gethostname()
     lines = [
         f"NodeName={n} NodeHostname={host} NodeAddr=127.0.0.1 Port={free_port()} CPUs={cpus} RealMemory={memory}"
