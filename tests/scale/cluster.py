@@ -23,7 +23,7 @@ NEEDED = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol
 SBIN = ":/usr/sbin:/usr/local/sbin"
 
 # ReturnToService=2: a node that was down is used again once its slurmd is back. SlurmdTimeout: how long a silent node is
-# waited for; sites have 300 s. MinJobAge: how long a job that ended can still be asked for.
+# waited for; sites have 300 s. MinJobAge: how long a job that ended can still be asked for; sites have 300 s.
 CONF = """
 ClusterName=elenchus
 SlurmctldHost={host}(127.0.0.1)
@@ -54,7 +54,7 @@ MpiDefault=none
 SlurmdTimeout=10
 SlurmctldTimeout=10
 KillWait=5
-MinJobAge=300
+MinJobAge=3600
 SchedulerParameters=batch_sched_delay=0,sched_interval=2
 {nodes}
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP PriorityTier=1 PreemptMode=REQUEUE

@@ -18,4 +18,4 @@ def test_slurm_makes_the_bytes_of_a_local_run(finished, slurm, tmp_path):
     assert len(local) >= 4 and small.workflow.result_bytes(folder) == local
     comments = [comment for _, state, _, comment in slurm.jobs() if state == "COMPLETED"]
     assert len(comments) == 4, "problem sets (one job), training, sampling, evaluation"
-    assert any("group_problems" in c for c in comments) and any("seed_model" in c for c in comments)
+    assert any("problems" in c for c in comments) and any("seed_model" in c for c in comments)
