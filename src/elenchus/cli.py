@@ -103,110 +103,18 @@ def count(n: float) -> str:
     return f"{n:.0f}"
 
 
+def escaped(text: str) -> str:
+    """Return a text whose brackets are no markup of the console's."""
+    from rich.markup import escape
+
+    return escape(text)
+
+
 JSON = click.option("--json", "json_", is_flag=True, help="Print JSON, for programs.")
 ARM = click.option("--arm", help="Only this arm.")
 ROUND = click.option("--round", "round_", type=int, help="Only this round.")
 SEED = click.option("--seed", type=int, help="Only this seed.")
 SUBJECT = click.option("--subject", help="Only this subject: policy, or a critic's name.")
-
-
-@main.command("list", short_help="Recipes: what is done, its cost, what is left.")
-@JSON
-@plain
-def list_(json_: bool) -> None:
-    """List the recipes: how much of each is done, what it cost, what is left.
-
-    Example:  elenchus list
-    """
-    from elenchus import estimates
-
-    whole, found = project(), []
-    for name, recipe in whole.recipes.items():
-        total = estimates.totals(estimates.rows_of(whole, name))
-        found.append({"recipe": name, "title": recipe.title, "arxiv": recipe.arxiv, "arms": list(recipe.arms), **total})
-    if json_:
-        return as_json(found)
-    table = grid("recipe", "arXiv", "arms", ">done", ">spent", ">left", "title")
-    for r in found:
-        spent = duration(r["spent"]["seconds"]) if r["done"] else "-"
-        left = "~" + duration(r["expected"]["seconds"]) if r["done"] < r["stages"] else "-"
-        table.add_row(
-            f"[bold]{r['recipe']}[/]",
-            r["arxiv"],
-            ", ".join(r["arms"]),
-            f"{r['done']}/{r['stages']}",
-            spent,
-            left,
-            r["title"],
-        )
-    printer().print(table)
-    click.echo(
-        "\nspent and left are seconds of work on one core's clock, shared stages counted in each recipe that needs them"
-    )
-
-
-@main.command(short_help="A recipe's stages in order, and what they will take.")
-@click.argument("recipe")
-@click.option("--stages/--summary", "stages_", default=True, help="A line for each stage (default), or the sums only.")
-@click.option("--evidence", is_flag=True, help="The stages of its evidence, over all evidence seeds.")
-@JSON
-@plain
-def plan(recipe: str, stages_: bool, evidence: bool, json_: bool) -> None:
-    """Show the stages of RECIPE in order: what is done, what is to do, and what it will take.
-
-    Stages that another recipe needs too are made once: what is done already, and by whom else needed, is summed apart.
-
-    Example:  elenchus plan elenchus --summary
-    """
-    from elenchus import estimates, lineage
-
-    whole = project()
-    rows = estimates.rows_of(whole, recipe, evidence)
-    total = estimates.totals(rows)
-    if json_:
-        keys = ("done", "sampled", "prompt", "trained", "seconds", "also")
-        listed = [
-            {"kind": r.stage.kind, "digest": r.stage.digest, "names": list(r.names), **{k: getattr(r, k) for k in keys}}
-            for r in rows
-        ]
-        return as_json({"recipe": whole.recipe(recipe).recipe.id, **total, **({"plan": listed} if stages_ else {})})
-    if stages_:
-        table = grid("", "kind", "digest", "name", ">sampled", ">trained", ">time", "parameters")
-        for r in rows:
-            more = f" [dim]and {len(r.names) - 1} more[/]" if len(r.names) > 1 else ""
-            state, about = ("[green]done[/]", "") if r.done else ("to do", "~")
-            tokens = [count(n) if n else "-" for n in (r.sampled, r.trained)]
-            table.add_row(
-                state,
-                r.stage.kind,
-                r.stage.digest,
-                r.names[0] + more,
-                *tokens,
-                about + duration(r.seconds),
-                f"[dim]{_escape(lineage.brief(r.stage, 4))}[/]",
-            )
-        printer().print(table)
-        click.echo()
-    click.echo(f"{total['done']} of {total['stages']} stages done")
-    others = total["shared_with"]
-    shared = f"of that, paid once and shared with {listing(others)}"
-    for word, t in (("spent", total["spent"]), (shared, total["shared"]), ("to do, estimated", total["expected"])):
-        if t["seconds"]:
-            click.echo(
-                f"{word}: {count(t['sampled'])} tokens sampled, {count(t['trained'])} trained on, {duration(t['seconds'])} of work"
-            )
-
-
-def listing(names: list[str], most: int = 3) -> str:
-    """Return "a, b, c and 4 more"."""
-    rest = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + rest
-
-
-def _escape(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
 
 
 @main.command(short_help="A problem, solution, critique, pair, tree or result.")
@@ -273,7 +181,7 @@ def metrics(
         interval = f"[{r['low']:.3f}, {r['high']:.3f}]" if r["low"] is not None and r["high"] is not None else ""
         value = "-" if r["value"] is None else f"{r['value']:.4f}"
         table.add_row(
-            r["arm"], str(r["round"]), r["subject"], r["metric"], value, _escape(interval), str(r["n"]), str(r[over])
+            r["arm"], str(r["round"]), r["subject"], r["metric"], value, escaped(interval), str(r["n"]), str(r[over])
         )
     printer().print(table)
 
@@ -358,5 +266,4 @@ def publish(recipe: str) -> None:
         click.echo(f"data/{name}: {', '.join(files)}, README.md")
 
 
-from elenchus import cli_cluster as _cluster  # noqa: E402, F401  its commands join the group
-from elenchus import cli_papers as _papers  # noqa: E402, F401  its commands join the group
+from elenchus import cli_cluster, cli_papers, cli_plan  # noqa: E402, F401  their commands join the group

@@ -51,11 +51,23 @@ def draw(recipe: RecipePlan, evidence: dict) -> dict[str, str]:
     """Return {name: SVG}: the claims as a forest plot, curves over rounds where there are any, the graph of stages."""
     found = {"claims": forest(evidence["claims"])} if evidence["made"] else {}
     arms = curves.arms_of(evidence["metrics"])
-    main, _ = curves.in_order(curves.metrics_to_draw(evidence["metrics"], arms))
-    if main:
-        found["curves"] = side_by_side([curves.draw(evidence["metrics"], m, arms) for m in main[:6]], arms)
+    chosen = curves_of(evidence, arms)
+    if chosen:
+        found["curves"] = side_by_side([curves.draw(evidence["metrics"], m, arms, s) for m, s in chosen], arms)
     found["stages"] = stage_graph.alone(recipe)
     return found
+
+
+def curves_of(evidence: dict, arms: list[str], most: int = 6) -> list[tuple[str, str]]:
+    """Return the (metric, subject) that are worth a curve: those of claims first, then the policies' main ones."""
+    rounds: dict[tuple[str, str], set[int]] = {}
+    for m in evidence["metrics"]:
+        if m["value"] is not None and m["arm"] in arms:
+            rounds.setdefault((m["metric"], m["subject"]), set()).add(m["round"])
+    claimed = [(c["metric"], side["subject"]) for c in evidence["claims"] for side in (c["better"], c["than"]) if side]
+    main, _ = curves.in_order(curves.metrics_to_draw(evidence["metrics"], arms))
+    wanted = dict.fromkeys([*claimed, *((m, "policy") for m in main)])
+    return [key for key in wanted if len(rounds.get(key, ())) > 1][:most]
 
 
 def forest(claims: list[dict]) -> str:

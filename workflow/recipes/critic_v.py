@@ -64,6 +64,16 @@ def critic_v(lab, p):
        the term, small critics unlearn to read.
     6. A solution that the critic calls right is not revised; without a critic, every solution is revised under a critique
        that calls each step good.
+
+    Findings
+    1. Training works: on injected errors that the critic never saw, its findings agree better on every seed (F1 0.87 to
+       0.93). What the reasoner gains by it is small and differs by seed (+0.09 to +0.00): at seeds 3 and 4 nearly half of the
+       wrong solutions are out of form, which no critic can judge, and even the best one mends only 0.08 of all.
+    2. Imitating the chosen critiques does as well as or better than preferring them (0.75 against 0.72 right after
+       revision). They mostly come from the strong critic, which is nearly exact and says things in one way only:
+       everything is there to be copied, while a preference only says which of two is better.
+    3. The judge's ranking forgives nit-picking, but only at seed 0 does the critic learn it (it clears 0.55 of the right
+       solutions; with the Jaccard index 0.98). At the other seeds both rankings lead to the same critic.
     """
     train, test = lab.problems("train"), lab.problems("test")
     lab.disjoint(train, test)

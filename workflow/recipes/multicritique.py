@@ -63,6 +63,13 @@ def multicritique(lab, p):
        unit, right ones too.
     5. Solutions are not tiered by quality, and critics get no crucial information (task, criteria, reference answer).
     6. Pairs are between the four critics' critiques; the two of each solution whose severities differ most.
+
+    Findings
+    1. Merging helps most where teachers differ in what they cannot see: the merged critiques' critic is above each single
+       one's at every seed but one (seed 3: 0.65 against the careful one's 0.67).
+    2. All units of all critics together are worse than the best critic alone: false alarms add up.
+    3. Nine pairs of ten are in the right order before the filter, since teachers here seldom prefer the worse one; so the
+       filter has little to take out, and unfiltered preferences do no harm.
     """
     train, test = lab.problems("train"), lab.problems("test")
     lab.disjoint(train, test)

@@ -41,9 +41,13 @@ def series(measured: list[dict], metric: str, arms: list[str], subject: str = "p
 
 
 def metrics_to_draw(measured: list[dict], arms: list[str]) -> list[str]:
-    """Return the policy metrics that arms were measured in over rounds, in the catalogue's order."""
-    there = {m["metric"] for m in measured if m["arm"] in arms and m["subject"] == "policy" and m["round"] > 0}
-    named = [(i, m) for m in there for i, p in enumerate(POLICY) if m == p or (p.endswith("@") and m.startswith(p))]
+    """Return the policy metrics that arms were measured in over rounds and that moved, in the catalogue's order."""
+    found: dict[str, set] = {}
+    for m in measured:
+        if m["arm"] in arms and m["subject"] == "policy" and m["round"] > 0:
+            found.setdefault(m["metric"], set()).add(m["value"])
+    moved = [m for m, values in found.items() if len(values) > 1]  # a flat line at zero says nothing
+    named = [(i, m) for m in moved for i, p in enumerate(POLICY) if m == p or (p.endswith("@") and m.startswith(p))]
     return [m for _, m in sorted(named, key=lambda x: (x[0], [int(n) for n in x[1].partition("@")[2].split("-") if n]))]
 
 
@@ -64,13 +68,18 @@ def in_order(names: list[str]) -> tuple[list[str], list[str]]:
     return main, [n for n in names if n not in main]
 
 
-def draw(measured: list[dict], metric: str, arms: list[str]) -> str:
-    """Return the chart of one metric over rounds."""
-    lines = series(measured, metric, arms)
+def draw(measured: list[dict], metric: str, arms: list[str], subject: str = "policy") -> str:
+    """Return the chart of one metric of a subject over rounds."""
+    lines = series(measured, metric, arms, subject)
     says = catalogue.find(metric).says
     bounds = catalogue.find(metric).bounds
     return charts.line_chart(
-        lines, title=metric, x_label="round", bounds=bounds, whole_x=True, describe=f"{metric} by round: {says}"
+        lines,
+        title=metric if subject == "policy" else f"{metric} of {subject}",
+        x_label="round",
+        bounds=bounds,
+        whole_x=True,
+        describe=f"{metric} by round: {says}",
     )
 
 
