@@ -25,7 +25,7 @@ def over_slurm(project: Path, variables: dict[str, str], *targets: str) -> subpr
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=300,
+        timeout=560,
         check=False,
     )
 
