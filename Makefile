@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: reproduce test test-quick lint format bench clean help
+.PHONY: reproduce test test-quick test-slurm lint format bench clean help
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -17,6 +17,10 @@ test: $(VENV)/ready  ## install, then run the whole test-suite
 
 test-quick: $(VENV)/ready  ## the unit tests alone
 	pytest tests/unit
+
+test-slurm: $(VENV)/ready  ## the tests over a real Slurm, which they start and stop themselves
+	sh tests/scale/need-slurm.sh
+	PATH=$$PATH:/usr/sbin pytest tests/scale -m real_slurm
 
 lint: $(VENV)/ready  ## ruff, snakefmt, Snakemake's own linter, the schema of params.yaml
 	ruff check . && ruff format --check .

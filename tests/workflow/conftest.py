@@ -69,6 +69,7 @@ def new_project(folder: Path, params: str = TINY) -> Path:
     for name in ("Snakefile", "dvc.yaml"):
         shutil.copy(ROOT / name, folder / name)
     (folder / "profiles").symlink_to("workflow/profiles")
+    (folder / "slurm").symlink_to("workflow/profiles/slurm")
     (folder / "params.yaml").write_text(params)
     return folder
 

@@ -3,7 +3,7 @@
 from functools import partial
 from pathlib import Path
 
-from elenchus import stages
+from elenchus import requeue, resources, stages
 from elenchus.environment import quiet
 from elenchus.workflow import checked_plan, exclusive
 
@@ -11,6 +11,16 @@ quiet()
 plan = checked_plan(Path(workflow.basedir), config)
 if workflow.is_main_process and not workflow.output_settings.dryrun:
     exclusive(Path(workflow.basedir))
+
+
+# The first block of the Slurm profile, which each job gets too; empty on a laptop.
+given = workflow.resource_settings.default_resources or {}
+site = {name: given[name].raw for name in resources.SITE if name in given}
+
+
+onstart:
+    if workflow.non_local_exec:
+        requeue.watch(Path(workflow.basedir))
 
 
 wildcard_constraints:
@@ -35,6 +45,11 @@ def stage_label(wildcards):
 def stage_spec(wildcards):
     """Return all that a job needs to run its stage."""
     return plan.stage(wildcards.digest).spec()
+
+
+def stage_resource(what, wildcards, attempt):
+    """Return a resource of a stage's job, more of it at each attempt."""
+    return resources.asked(plan.stage(wildcards.digest), what, attempt, site)
 
 
 def evidence_stamp(recipe_id, wildcards):

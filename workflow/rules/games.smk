@@ -23,9 +23,6 @@ use rule stage as offline_rl with:
     log:
         "results/log/offline_rl/{digest}.log",
     threads: stages.load("offline_rl").THREADS
-    resources:
-        mem_mb=3000,
-        runtime=lambda wildcards, attempt: 60 * attempt,
 
 
 use rule stage as judge with:

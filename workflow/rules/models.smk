@@ -7,9 +7,6 @@ use rule stage as seed_model with:
     log:
         "results/log/seed_model/{digest}.log",
     threads: stages.load("seed_model").THREADS
-    resources:
-        mem_mb=2000,
-        runtime=lambda wildcards, attempt: 60 * attempt,
 
 
 use rule stage as pretrained with:

@@ -24,9 +24,6 @@ use rule stage as search with:
     log:
         "results/log/search/{digest}.log",
     threads: stages.load("search").THREADS
-    resources:
-        mem_mb=2000,
-        runtime=lambda wildcards, attempt: 60 * attempt,
 
 
 use rule stage as label with:

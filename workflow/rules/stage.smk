@@ -1,4 +1,5 @@
-# The form of every stage's rule: `use rule stage as <kind> with:` gives it its folder, threads and resources.
+# The form of every stage's rule: `use rule stage as <kind> with:` gives it its folder and threads; src/elenchus/resources.py
+# says what each asks a cluster for.
 rule stage:
     input:
         stage_inputs,
@@ -8,8 +9,12 @@ rule stage:
         "results/log/_stage/{digest}.log",
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=lambda wildcards, attempt: 30 * attempt,
+        mem_mb=partial(stage_resource, "mem_mb"),
+        runtime=partial(stage_resource, "runtime"),
+        gpu=partial(stage_resource, "gpu"),
+        gpu_model=partial(stage_resource, "gpu_model"),
+        slurm_partition=partial(stage_resource, "slurm_partition"),
+        light=partial(stage_resource, "light"),
     params:
         spec=stage_spec,
         label=stage_label,

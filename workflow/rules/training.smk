@@ -15,9 +15,6 @@ use rule stage as sft with:
     log:
         "results/log/sft/{digest}.log",
     threads: stages.load("sft").THREADS
-    resources:
-        mem_mb=3000,
-        runtime=lambda wildcards, attempt: 60 * attempt,
 
 
 use rule stage as splice with:
@@ -34,9 +31,6 @@ use rule stage as sft_turns with:
     log:
         "results/log/sft_turns/{digest}.log",
     threads: stages.load("sft_turns").THREADS
-    resources:
-        mem_mb=3000,
-        runtime=lambda wildcards, attempt: 60 * attempt,
 
 
 use rule stage as dpo with:
@@ -45,9 +39,6 @@ use rule stage as dpo with:
     log:
         "results/log/dpo/{digest}.log",
     threads: stages.load("dpo").THREADS
-    resources:
-        mem_mb=3000,
-        runtime=lambda wildcards, attempt: 60 * attempt,
 
 
 use rule stage as step_dpo with:
@@ -56,9 +47,6 @@ use rule stage as step_dpo with:
     log:
         "results/log/step_dpo/{digest}.log",
     threads: stages.load("step_dpo").THREADS
-    resources:
-        mem_mb=3000,
-        runtime=lambda wildcards, attempt: 60 * attempt,
 
 
 use rule stage as grpo with:
@@ -67,9 +55,6 @@ use rule stage as grpo with:
     log:
         "results/log/grpo/{digest}.log",
     threads: stages.load("grpo").THREADS
-    resources:
-        mem_mb=3000,
-        runtime=lambda wildcards, attempt: 60 * attempt,
 
 
 use rule stage as process_head with:
@@ -78,6 +63,3 @@ use rule stage as process_head with:
     log:
         "results/log/process_head/{digest}.log",
     threads: stages.load("process_head").THREADS
-    resources:
-        mem_mb=2000,
-        runtime=lambda wildcards, attempt: 60 * attempt,

@@ -1,0 +1,82 @@
+"""What a stage asks a cluster for: memory, time, GPUs. The one definition; the Slurm profile's `set-resources` overrules it.
+
+What a stage needs follows from its kind and from what it starts from: it trains, it writes with a model, or it only
+moves tables; and the model is the small one that the workflow makes itself, or a pretrained one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from elenchus import stages
+from elenchus.estimates import TRAINING
+from elenchus.graph import Stage
+
+MODELS = ("model", "process_head")  # outputs that a stage computes with
+SITE = ("slurm_partition", "slurm_account", "gpu_partition", "gpu_type")  # the first block of the Slurm profile
+MOST_MINUTES = 7 * 24 * 60  # few partitions allow more than a week
+
+
+@dataclass(frozen=True)
+class Need:
+    """Memory (MB), time (minutes) and GPUs of a first attempt; later ones get more memory and time."""
+
+    mem_mb: int
+    minutes: int
+    gpu: int = 0
+
+
+# Peaks at the laptop scale are 0.4 to 1.4 GB (cost.json), and each job adds two Snakemake processes of 0.3 GB.
+# On a pretrained model of 3 to 14 billion parameters: weights pass through memory in float32, checkpoints with AdamW's.
+NEEDS = {
+    ("tables", "small"): Need(2500, 20),
+    ("writes", "small"): Need(3000, 60),
+    ("trains", "small"): Need(4000, 60),
+    ("tables", "pretrained"): Need(16_000, 60),
+    ("writes", "pretrained"): Need(64_000, 8 * 60, gpu=1),
+    ("trains", "pretrained"): Need(128_000, 24 * 60, gpu=1),
+}
+
+
+def work(stage: Stage) -> str:
+    """Return what a stage does: "trains", "writes" (computes with a model) or "tables"."""
+    if stage.kind in TRAINING:
+        return "trains"
+    offers = {name.rstrip("?*"): offer for name, offer in stages.load(stage.kind).INPUTS.items()}
+    return "writes" if any(offers[name] in MODELS for name in stage.inputs) else "tables"
+
+
+def model(stage: Stage) -> str:
+    """Return which model a stage goes back to: "pretrained", or "small" (also where there is none)."""
+    seen, left = set(), [stage]
+    while left:
+        s = left.pop()
+        if s.kind == "pretrained":
+            return "pretrained"
+        if s.digest not in seen:
+            seen.add(s.digest)
+            left.extend(s.parents)
+    return "small"
+
+
+def need(stage: Stage) -> Need:
+    """Return what the first attempt of a stage asks for."""
+    return NEEDS[work(stage), model(stage)]
+
+
+def asked(stage: Stage, what: str, attempt: int, site: Mapping[str, str]) -> int | str | None:
+    """Return one of Snakemake's resources of a stage: mem_mb, runtime, gpu, gpu_model, slurm_partition; None: not asked.
+
+    site: the first block of the Slurm profile. A job that failed may have lacked memory or time: attempt by attempt it
+    asks for twice the memory and for as many times the minutes.
+    """
+    n = need(stage)
+    return {
+        "mem_mb": n.mem_mb * 2 ** (attempt - 1),
+        "runtime": min(n.minutes * attempt, MOST_MINUTES),
+        "gpu": n.gpu or None,
+        "gpu_model": site.get("gpu_type") if n.gpu and site.get("gpu_type") not in (None, "none") else None,
+        "slurm_partition": site.get("gpu_partition") if n.gpu else site.get("slurm_partition"),
+        "light": int(work(stage) == "tables"),
+    }[what]
