@@ -17,7 +17,10 @@ SPLIT = click.option("--split", help="Only this split.")
 
 @main.group(cls=Group, short_help="Published benchmarks: list, get, check, overlap.")
 def data() -> None:
-    """Published benchmarks, from a local folder or a pinned revision of the hub."""
+    """Published benchmarks, from a local folder or a pinned revision of the hub.
+
+    Example:  elenchus data check gsm8k --from ~/data/gsm8k
+    """
 
 
 @data.command("list", short_help="The data sets, or the card of one.")
