@@ -7,6 +7,7 @@ import os
 import click
 
 from elenchus.cli import JSON, as_json, count, duration, escaped, grid, main, plain, printer, project
+from elenchus.errors import UserError
 
 
 @main.command("list", short_help="Recipes: what is done, its cost, what is left.")
@@ -117,11 +118,18 @@ def run(recipes: tuple[str, ...], evidence: bool, seeds: tuple[int, ...], cores:
     Example:  elenchus run b_star --evidence && snakemake evidence_b_star
     """
     from elenchus import forks
+    from elenchus.plan import label_stages
 
     whole = project()
     planned = [whole.evidence(name) if evidence else whole.recipe(name) for name in recipes]
     wanted = {s.digest: s for p in planned for s in p.stages}.values()
+    labels: dict[str, str] = {}
+    for p in planned:
+        label_stages(p, labels)
     forks.preload()
-    forks.run(whole.root, forks.of_seeds(wanted, seeds) if seeds else wanted, cores, whole.label)
+    try:
+        forks.run(whole.root, forks.of_seeds(wanted, seeds) if seeds else wanted, cores, labels.__getitem__)
+    except KeyboardInterrupt:
+        raise UserError("stopped; what is done is kept, and the same command goes on from there") from None
     names = [f"evidence_{p.recipe.id}" if evidence else p.recipe.id for p in planned]
     click.echo(f"done; the records:  snakemake {' '.join(names)}")
