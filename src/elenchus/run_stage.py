@@ -12,6 +12,7 @@ import fcntl
 import json
 import os
 import platform
+import re
 import resource
 import shutil
 import signal
@@ -161,15 +162,18 @@ def plain_disk_errors(results: Path) -> Iterator[None]:
     """Turn a full disk and read-only results into one plain message."""
     try:
         yield
-    except OSError as e:
-        where = e.filename or results
-        if e.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    except Exception as e:
+        told = re.search(r"\(os error (\d+)\)", str(e))  # safetensors, written in Rust, has it in words only
+        number = e.errno if isinstance(e, OSError) else told and int(told[1])
+        where = getattr(e, "filename", None) or results
+        if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise UserError(
                 f"{where}: no space left. Nothing was half-written; free some space (results/.work may go) and run again"
             ) from e
-        if e.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        if number in (errno.EROFS, errno.EACCES, errno.EPERM):
             raise UserError(
-                f"{where}: cannot write here ({e.strerror}). Make the results writable, for example\n  chmod -R u+w {results.resolve()}"
+                f"{where}: cannot write here ({os.strerror(number)}). Make the results writable, for example\n"
+                f"  chmod -R u+w {results.resolve()}"
             ) from e
         raise
 
@@ -202,8 +206,9 @@ def tee_stderr(log: Path) -> Iterator[None]:
     def copy() -> None:
         with os.fdopen(read_end, "rb", buffering=0) as source, log.open("wb", buffering=0) as file:
             while data := source.read(65536):
-                file.write(data)
                 os.write(terminal, data)
+                with contextlib.suppress(OSError):  # a full disk is said on the terminal, where there is room
+                    file.write(data)
 
     thread = threading.Thread(target=copy, daemon=True)
     thread.start()

@@ -8,6 +8,7 @@ import os
 
 import pandas as pd
 import pytest
+from safetensors import SafetensorError
 
 from elenchus import run_stage, stages
 from elenchus.errors import CorruptResult, UserError
@@ -95,15 +96,22 @@ def failing(monkeypatch, error):
     return lambda: monkeypatch.setattr(module, "run", real)
 
 
-def test_a_full_disk_is_said_and_leaves_nothing_half_written(results, monkeypatch):
-    """/dev/full gives the system's own error for a full disk."""
-    try:
-        with open("/dev/full", "w") as f:
-            f.write("x")
-            f.flush()
-    except OSError as e:
-        full = e
-    assert full.errno == errno.ENOSPC
+def full_by_the_system():
+    """Return the system's own error for a full disk, which /dev/full gives."""
+    with pytest.raises(OSError, match="No space left") as caught, open("/dev/full", "w") as f:
+        f.write("x")
+        f.flush()
+    return caught.value
+
+
+def full_by_safetensors():
+    """Return what safetensors raises where weights meet a full disk: no OSError, its number in words."""
+    return SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+
+@pytest.mark.parametrize("error", [full_by_the_system, full_by_safetensors])
+def test_a_full_disk_is_said_and_leaves_nothing_half_written(results, monkeypatch, error):
+    full = error()
     mend, stage = failing(monkeypatch, full), problems()
     with pytest.raises(UserError, match="no space left"):
         run_stage.run(stage.spec(), results)
