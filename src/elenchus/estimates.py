@@ -15,8 +15,6 @@ from elenchus.stages import Estimate
 # Two laptop cores, a model of half a million parameters: tokens a second where nothing has been measured yet.
 SAMPLED, PROMPT, TRAINED = 12_000, 60_000, 22_000
 START = {"torch": 6.0, "other": 1.5}  # seconds before the first token
-TRAINING = ("seed_model", "sft", "dpo", "step_dpo", "grpo", "offline_rl", "process_head")
-HEAVY = (*TRAINING, "sample", "search", "guided_search", "critique", "refine", "score", "pairs", "games", "judge")
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ def seconds_of(kind: str, expected: Estimate, rates: dict[str, tuple[float, floa
         return work * known_seconds / known_work
     if n and work <= 0.1:
         return known_seconds / n
-    return work + START["torch" if kind in HEAVY and work > 0 else "other"]
+    return work + START["torch" if stages.trains(kind) or (stages.writes(kind) and work > 0) else "other"]
 
 
 def expectations(chosen: list[Stage]) -> dict[str, Estimate]:

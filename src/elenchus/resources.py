@@ -10,10 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from elenchus import stages
-from elenchus.estimates import TRAINING
 from elenchus.graph import Stage
 
-MODELS = ("model", "process_head")  # outputs that a stage computes with
 SITE = ("slurm_partition", "slurm_account", "gpu_partition", "gpu_type")  # the first block of the Slurm profile
 MOST_MINUTES = 7 * 24 * 60  # few partitions allow more than a week
 
@@ -41,10 +39,9 @@ NEEDS = {
 
 def work(stage: Stage) -> str:
     """Return what a stage does: "trains", "writes" (computes with a model) or "tables"."""
-    if stage.kind in TRAINING:
+    if stages.trains(stage.kind):
         return "trains"
-    offers = {name.rstrip("?*"): offer for name, offer in stages.load(stage.kind).INPUTS.items()}
-    return "writes" if any(offers[name] in MODELS for name in stage.inputs) else "tables"
+    return "writes" if stages.writes(stage.kind, stage.inputs) else "tables"
 
 
 def model(stage: Stage) -> str:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elenchus import graph
+from elenchus import graph, stages
 from elenchus.errors import UserError
 from elenchus.graph import canonical, digest_of, make, walk
 
@@ -122,3 +122,12 @@ def test_the_digest_of_data_does_not_depend_on_the_order_of_keys(data):
 @given(plain, plain)
 def test_different_data_have_different_digests(a, b):
     assert (digest_of(a) == digest_of(b)) == (canonical(a) == canonical(b))
+
+
+def test_kinds_that_train_or_write_are_known_by_what_they_read_and_make():
+    """Memory, time and estimates of a kind follow from this; a list of names would be forgotten by the next kind."""
+    trained = {k for k in stages.names() if stages.trains(k)}
+    assert {"seed_model", "sft", "sft_turns", "dpo", "step_dpo", "grpo", "offline_rl", "process_head"} == trained
+    assert {"sample", "act", "search", "judge", "score", "refine"} <= {k for k in stages.names() if stages.writes(k)}
+    assert not any(stages.trains(k) or stages.writes(k) for k in ("pretrained", "problems", "evaluate", "summary"))
+    assert stages.writes("score", ["solutions", "critic"]) and not stages.writes("score", ["solutions", "problems"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
@@ -41,3 +42,14 @@ def load(kind: str) -> ModuleType:
     if kind not in names():
         raise UserError(f"unknown stage kind {kind!r}{did_you_mean(kind, names())}; kinds: {', '.join(names())}")
     return importlib.import_module(f"elenchus.stages.{kind}")
+
+
+def trains(kind: str) -> bool:
+    """Return whether a kind trains: it then writes the history of its losses beside the model."""
+    return "history" in load(kind).OUTPUTS
+
+
+def writes(kind: str, given: Iterable[str] | None = None) -> bool:
+    """Return whether a kind computes with a model or a process head, among the inputs that are `given` (default: any)."""
+    offers = {name.rstrip("?*"): offer for name, offer in load(kind).INPUTS.items()}
+    return any(offers[name] in ("model", "process_head") for name in (offers if given is None else given))
