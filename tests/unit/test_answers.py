@@ -4,6 +4,7 @@ import ast
 import json
 import random
 import re
+import signal
 import time
 
 import pytest
@@ -349,3 +350,13 @@ def equation(text):
     """Return the value of SVAMP's equation, by Countdown's evaluator of arithmetic."""
     value, _ = countdown._evaluate(ast.parse(re.sub(r"\.0\b", "", text), mode="eval").body)
     return str(value)
+
+
+def test_a_worker_that_is_stopped_is_given_up(monkeypatch):
+    """It uses no processor time, so that only the clock can tell."""
+    assert symbolic.equal(r"\frac{2}{4}", r"\frac{1}{2}")
+    monkeypatch.setattr(symbolic, "CLOCK_SECONDS", 1.0)
+    symbolic._worker.send_signal(signal.SIGSTOP)
+    assert not symbolic.equal(r"\frac{3}{6}", r"\frac{1}{2}")
+    monkeypatch.undo()
+    assert symbolic.equal(r"\frac{4}{8}", r"\frac{1}{2}"), "a new one takes its place"

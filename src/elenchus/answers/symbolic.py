@@ -19,7 +19,8 @@ from elenchus.errors import UserError
 MAX_LENGTH = 400  # characters of an expression; a longer one is equal to itself only
 SECONDS = 2.5  # of processor time; the worker gives up by itself before that, unless one call into C does not end
 TOWER = re.compile(r"\d\}*\^\{*\d+\}*\^\{*\d|\^\{?\d{5,}")  # numbers of more digits than anyone wants to compute
-START_SECONDS = 120.0  # importing sympy on a busy machine
+START_SECONDS = 120.0  # of processor time, importing sympy
+CLOCK_SECONDS = 300.0  # on the clock: a worker that is stopped or waits uses no processor time, and would never be late
 
 _lock = threading.Lock()
 _worker: subprocess.Popen | None = None
@@ -61,12 +62,15 @@ def _start() -> subprocess.Popen:
 
 
 def _line(worker: subprocess.Popen, seconds: float) -> bytes:
-    """Return the worker's next line; TimeoutError after `seconds` of its processor time, ValueError where it has ended."""
-    began = _spent(worker.pid)
+    """Return the worker's next line; TimeoutError after `seconds` of its processor time or `CLOCK_SECONDS` on the clock.
+
+    ValueError where it has ended.
+    """
+    began, since = _spent(worker.pid), time.monotonic()
     with selectors.DefaultSelector() as ready:
         ready.register(worker.stdout, selectors.EVENT_READ)
         while not ready.select(0.25):
-            if _spent(worker.pid) - began > seconds:
+            if _spent(worker.pid) - began > seconds or time.monotonic() - since > CLOCK_SECONDS:
                 raise TimeoutError(f"no answer in {seconds:g} s")
     line = worker.stdout.readline()
     if not line:
