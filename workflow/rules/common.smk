@@ -34,7 +34,7 @@ def stage_label(wildcards):
 
 def stage_spec(wildcards):
     """Return all that a job needs to run its stage."""
-    return plan.stage(wildcards.digest).spec()
+    return plan.job(wildcards.digest)
 
 
 def evidence_stamp(recipe_id, wildcards):
