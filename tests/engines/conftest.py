@@ -12,24 +12,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from real_vllm import MACHINE, require_vllm
 
 from elenchus import models, solutions
-from elenchus.engines.settings import Machine, Vllm
+from elenchus.engines.settings import Vllm
 from elenchus.engines.transformers_engine import TransformersEngine
 from elenchus.engines.vllm_engine import VllmEngine
 from elenchus.problems import chain
 
-ROOT = Path(__file__).resolve().parents[2]
-PYTHON = ROOT / ".venv-vllm" / "bin" / "python"
-MACHINE = Machine(python=str(PYTHON), cache_gb=0.25)
 GIVEN = os.environ.get("ELENCHUS_TEST_MODEL")
 OPTIONS = chain.Options() if GIVEN else chain.Options(modulus=5, min_length=1, max_length=2)
-
-
-def require_vllm() -> None:
-    """Skip the test where vLLM's environment is not there."""
-    if not (ROOT / ".venv-vllm" / "ready").exists():
-        pytest.skip("no .venv-vllm: `make vllm` makes it, `make test-vllm` does both")
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from conftest import MACHINE, PYTHON, require_vllm
+from real_vllm import MACHINE, PYTHON, require_vllm
 from scipy import stats
 
 from elenchus import problems as families
@@ -251,7 +251,7 @@ def test_a_lora_adapter_samples_as_the_merged_model(folder, plain, tmp_path, pro
     engine = VllmEngine(adapter, Vllm(), MACHINE, batch_size=8, work=tmp_path, log=tmp_path / "log")
     texts = ["1 + 1 = 2", "answer 3"]
     said = engine.score(prompts[:2], texts)
-    for prompt, text, scored in zip(prompts, texts, said):
+    for prompt, scored in zip(prompts, said):
         before = encode(plain, prompt)
         with torch.no_grad():
             logprobs = merged(torch.tensor([[*before, *scored.tokens]])).logits[0].log_softmax(-1)[len(before) - 1 : -1]

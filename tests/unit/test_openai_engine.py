@@ -120,7 +120,11 @@ def test_what_is_answered_is_not_asked_again(fake, tmp_path):
 
 
 def test_passing_failures_are_tried_again(fake, tmp_path):
-    fake.next = [(429, {"retry-after": "0.01"}, {"error": {"message": "slow down"}}), (503, {}, b"busy"), (500, {}, b"")]
+    fake.next = [
+        (429, {"retry-after": "0.01"}, {"error": {"message": "slow down"}}),
+        (503, {}, b"busy"),
+        (500, {}, b""),
+    ]
     made = engine(fake, tmp_path, parallel=1)
     assert made.sample(asks(made, 1), Sampling(), seed=0)[0][0].text == "#1 good right"
     assert len(fake.seen) == 4
@@ -131,7 +135,10 @@ def test_passing_failures_are_tried_again(fake, tmp_path):
     [
         ([(401, {}, {"error": {"message": "bad key"}})], ["server.key", "ELENCHUS_SERVER_KEY is not set", "bad key"]),
         ([(404, {}, {"error": "no model m"})], ["refuses the request", "404", "no model m"]),
-        ([(429, {}, {"error": {"code": "insufficient_quota", "message": "insufficient_quota"}})], ["insufficient_quota"]),
+        (
+            [(429, {}, {"error": {"code": "insufficient_quota", "message": "insufficient_quota"}})],
+            ["insufficient_quota"],
+        ),
         ([(200, {}, b"<html>hello</html>")], ["not as an OpenAI-compatible server", "<html>"]),
         ([(503, {}, b"busy")] * 9, ["server.url", "3 tries", "busy"]),
     ],
@@ -148,7 +155,9 @@ def test_an_unreachable_server_is_said(tmp_path, fake):
     fake.http.shutdown()
     fake.http.server_close()
     made = engine(fake, tmp_path, retries=1)
-    with pytest.raises(UserError, match=r"(?s)server\.url: http://127.*2 tries.*nothing answers there.*Start the server"):
+    with pytest.raises(
+        UserError, match=r"(?s)server\.url: http://127.*2 tries.*nothing answers there.*Start the server"
+    ):
         made.sample(asks(made, 8), Sampling(), seed=0)
 
 

@@ -133,7 +133,7 @@ def alive(pid: int) -> bool:
 def test_out_of_memory_goes_on_with_smaller_batches(folder, tmp_path, monkeypatch, capsys):
     made = engine(folder, tmp_path, monkeypatch, "big", batch_size=20)
     assert len(made.sample(["w0"], Sampling(), seed=0)) == 1 and made.batch_size == 5
-    assert "on with 10 sequences" in capsys.readouterr().out
+    assert "on with 10 sequences" in capsys.readouterr().err
     assert "vLLM says something 20" in (tmp_path / "log").read_text()  # the log of all starts is kept
 
 

@@ -75,9 +75,10 @@ class Served(Frozen):
     )
     tokenizer: str = Field("", description="completions: folder of the tokenizer whose chat template renders prompts")
     request: str = Field(
-        "Check each step of the solution above. Write one line for all of them in this form and nothing else: for a right step "
-        "`#1 good`, for a wrong one `#2 bad <kind of error> fix <the right step>`, in their order, then `verdict right` or "
-        "`verdict wrong`.",
+        "Check the solution above. Answer in one line of this form and nothing else. For each step, in order: "
+        "`#<number> <its operation> -> <the right result> <the result it claims>`, then `good`, or `bad` and the kind of its "
+        "error. At the end `right` or `wrong` for the whole. For example: "
+        "#1 8 - 7 -> 1 1 good #2 1 * 9 -> 9 7 bad result wrong",
         description="chat: what a critic is asked, in words, after the solution",
     )
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from elenchus import models
+from elenchus import environment, models
 from elenchus.engines import Completion, Sampling, Scored, vllm_worker
 from elenchus.engines.draws import row_seeds
 from elenchus.engines.settings import Machine, Vllm
@@ -153,7 +154,11 @@ class VllmEngine:
                     raise UserError(self._plain(e)) from None
                 self.batch_size //= 2
                 self.worker = None
-                print(f"  vLLM ran out of memory; on with {self.batch_size} sequences in flight", flush=True)
+                print(
+                    f"  vLLM ran out of memory; on with {self.batch_size} sequences in flight",
+                    file=sys.stderr,
+                    flush=True,
+                )
 
     def _plain(self, e: WorkerFailed) -> str:
         """Return the plain message of a failure that a smaller batch does not mend."""
@@ -183,7 +188,7 @@ class VllmEngine:
         environment = {
             "VLLM_ENABLE_V1_MULTIPROCESSING": "0"
         }  # one process: it schedules alike each time, and dies with us
-        environment |= {"OMP_NUM_THREADS": str(self.threads), "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
+        settings |= {"OMP_NUM_THREADS": str(self.threads), "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
         return {
             "model": str(self.base.absolute()),
             "lora": self.lora,
@@ -193,7 +198,7 @@ class VllmEngine:
             "tensor_parallel": self.settings.tensor_parallel,
             "memory_share": self.machine.memory_share,
             "cache_gb": self.machine.cache_gb,
-            "environment": environment,
+            "environment": settings,
         }
 
 

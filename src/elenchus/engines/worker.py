@@ -39,13 +39,14 @@ class Worker:
         (self.folder / "settings.json").write_text(json.dumps(settings))
         with log.open("ab") as out:
             self.begin = out.tell()
-            # -I: this environment's PYTHONPATH is not the other's. A session of its own: its children die with it.
+            # -I: this environment's PYTHONPATH is not the other's. A process group of its own: its children die with it, and
+            # Ctrl-C is for this process. Not a session: its share of the processor would no longer be this one's.
             self.process = subprocess.Popen(
                 [python, "-I", script, self.folder, str(os.getpid())],
                 stdin=subprocess.PIPE,
                 stdout=out,
                 stderr=out,
-                start_new_session=True,
+                process_group=0,
             )
         self.close = weakref.finalize(self, end, self.process, self.folder)
         try:
