@@ -185,10 +185,9 @@ class VllmEngine:
 
     def _settings(self) -> dict:
         """Return what the worker starts with."""
-        environment = {
-            "VLLM_ENABLE_V1_MULTIPROCESSING": "0"
-        }  # one process: it schedules alike each time, and dies with us
-        settings |= {"OMP_NUM_THREADS": str(self.threads), "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
+        # One process: it schedules alike each time, and dies with us.
+        variables = {**environment.OFFLINE, "VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
+        variables |= {"OMP_NUM_THREADS": str(self.threads), "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
         return {
             "model": str(self.base.absolute()),
             "lora": self.lora,
@@ -198,7 +197,7 @@ class VllmEngine:
             "tensor_parallel": self.settings.tensor_parallel,
             "memory_share": self.machine.memory_share,
             "cache_gb": self.machine.cache_gb,
-            "environment": settings,
+            "environment": variables,
         }
 
 
