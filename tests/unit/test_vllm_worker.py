@@ -184,7 +184,8 @@ def test_a_worker_s_tail_is_its_own(tmp_path):
     (tmp_path / "log").write_text("an earlier worker's words\n")
     script = tmp_path / "s.py"
     script.write_text(
-        "import sys, pathlib; print('mine', flush=True); pathlib.Path(sys.argv[1], 'started.json').write_text('{}')"
+        "import sys, pathlib; print('mine', flush=True); p = pathlib.Path(sys.argv[1], 'part')\n"
+        "p.write_text('{}'); p.rename(p.with_name('started.json'))"
     )
     worker = Worker(HERE.python, script, {}, tmp_path, tmp_path / "log")
     worker.process.wait()
