@@ -23,6 +23,8 @@ from elenchus.errors import CorruptResult, UserError
 if TYPE_CHECKING:
     from elenchus.job import Job
 
+HOTTEST = 2.0  # vLLM refuses higher temperatures
+
 
 class VllmEngine:
     """The sampling protocol (`elenchus.engines.Engine`) on vLLM, in a worker process that starts with the first call.
@@ -63,6 +65,10 @@ class VllmEngine:
         if longest >= self.context:
             raise ValueError(
                 f"a prompt has {longest} tokens, which leaves no room in the model's context of {self.context}"
+            )
+        if sampling.temperature > HOTTEST:
+            raise UserError(
+                f"temperature: vLLM samples at 0 to {HOTTEST:g}, found {sampling.temperature:g}; transformers at any"
             )
         tokens, words = self._stops(sampling.stop)
         rows = [

@@ -15,9 +15,10 @@ import sys
 import traceback
 from pathlib import Path
 
-# vLLM's and torch's words for memory: a smaller batch may help with the first, nothing but more room with the second
-SMALLER_HELPS = ("out of memory", "No available memory for the cache blocks")
-MORE_ROOM = ("larger than the available KV cache", "less than desired")
+# vLLM's and torch's words for memory: a smaller batch may help with the first, nothing but more room with the others
+SMALLER_HELPS = ("out of memory",)
+MORE_ROOM = ("No available memory for the cache blocks", "larger than the available KV cache", "less than desired")
+RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # of adapters, as vLLM makes room for them
 
 
 def main(folder: Path, parent: int) -> int:
@@ -77,7 +78,7 @@ def start(settings: dict):
         generation_config="vllm",  # the model's own file may hold filters; ours are said with each request
         enforce_eager=not torch.cuda.is_available(),  # on a CPU, compiling takes longer than it saves
         enable_lora=settings["lora"] is not None,
-        max_lora_rank=settings["lora"]["rank"] if settings["lora"] else 16,
+        max_lora_rank=next(r for r in RANKS if r >= settings["lora"]["rank"]) if settings["lora"] else 16,
         seed=0,  # each request has its own
     )
 
