@@ -236,7 +236,7 @@ def test_too_little_room_for_keys_and_values_is_said(folder, tmp_path, prompts):
 
 
 def test_what_vllm_cannot_is_refused(vllm, prompts):
-    with pytest.raises(UserError, match="temperature: vLLM samples at 0 to 2, found 2.5"):
+    with pytest.raises(UserError, match=r"temperature: vLLM samples at 0 to 2, found 2\.5"):
         vllm.sample(prompts[:1], Sampling(temperature=2.5), seed=0)
 
 
