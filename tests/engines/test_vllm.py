@@ -264,14 +264,13 @@ def test_a_lora_adapter_samples_as_the_merged_model(folder, plain, tmp_path, pro
     config |= {"base_model_name_or_path": str(folder), "task_type": "CAUSAL_LM"}
     (adapter / "adapter_config.json").write_text(json.dumps(config))
     engine = VllmEngine(adapter, Vllm(), MACHINE, batch_size=8, work=tmp_path, log=tmp_path / "log")
-    texts = ["1 + 1 = 2", "answer 3"]
-    said = engine.score(prompts[:2], texts)
-    for prompt, scored in zip(prompts, said):
-        before = encode(plain, prompt)
+    apart = []
+    for prompt, (one,) in zip(prompts[:4], engine.sample(prompts[:4], Sampling(max_tokens=16), seed=0)):
+        before, tokens = encode(plain, prompt), written(one, plain)
         with torch.no_grad():
-            logprobs = merged(torch.tensor([[*before, *scored.tokens]])).logits[0].log_softmax(-1)[len(before) - 1 : -1]
-        wanted = logprobs[range(len(scored.tokens)), scored.tokens].tolist()
-        assert scored.logprobs == pytest.approx(wanted, abs=CLOSE)
-    unlike = plain.score(prompts[:2], texts)
-    assert max(abs(x - y) for s, u in zip(said, unlike) for x, y in zip(s.logprobs, u.logprobs)) > 10 * CLOSE
+            logprobs = merged(torch.tensor([[*before, *tokens]])).logits[0].log_softmax(-1)[len(before) - 1 : -1]
+        assert one.logprobs == pytest.approx(logprobs[range(len(tokens)), tokens].tolist(), abs=CLOSE)
+        base = forward(plain, (*before, *tokens))[len(before) - 1 : -1][range(len(tokens)), tokens]
+        apart += (base - torch.tensor(one.logprobs)).abs().tolist()
+    assert max(apart) > 10 * CLOSE  # the adapter did something
     engine.close()
