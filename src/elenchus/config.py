@@ -16,6 +16,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from elenchus import stages
+from elenchus.engines.settings import Choice, Server
 from elenchus.errors import UserError
 from elenchus.graph import explain
 
@@ -126,8 +127,8 @@ class Evidence(Section):
     seeds: list[int] = Field([0, 1, 2], min_length=1, description="the seed axis of evidence: three or more")
 
 
-class Budget(Section):
-    """How engines run."""
+class Sampling(Choice, Section):
+    """Which engine samples, and how engines run."""
 
     batch_size: int = Field(256, ge=1, description="sequences in flight; bounds memory")
     max_tokens: int = Field(64, ge=1, description="tokens of a solution or critique at most")
@@ -149,10 +150,15 @@ class Base(Section):
     base_model: Pretrained = Field(
         default_factory=Pretrained, description="a pretrained model in the seed model's place"
     )
-    engine: Budget = Field(default_factory=Budget, description="sampling engines")
+    engine: Sampling = Field(default_factory=Sampling, description="sampling engines")
+    server: Server = Field(default_factory=Server, description="an OpenAI-compatible server, for teachers and judges")
     cluster: dict[str, Any] = Field(
         default_factory=dict, description="values laid over the other sections where scale is cluster"
     )
+
+    def machine(self) -> dict:
+        """Return what jobs are told beside their parameters: it changes no result."""
+        return {"engine": self.engine.of_machine(), "server": self.server.model_dump(mode="json")}
 
 
 def project_root(start: Path | None = None) -> Path:

@@ -42,9 +42,17 @@ def of_seeds(wanted: Iterable[Stage], seeds: Iterable[int]) -> list[Stage]:
     return list(kept.values())
 
 
-def run(root: Path, wanted: Iterable[Stage], cores: int, label: Callable[[str], str], say: Say = print) -> None:
+def run(
+    root: Path,
+    wanted: Iterable[Stage],
+    cores: int,
+    label: Callable[[str], str],
+    say: Say = print,
+    machine: dict | None = None,
+) -> None:
     """Run what is to do of `wanted`, closed under parents, on so many cores; each stage's output goes to its log.
 
+    machine: what jobs are told beside their parameters (`Config.machine`).
     A failed stage stops those that need it and no others. UserError at the end names the logs of all that failed.
     SIGTERM and Ctrl-C end the forks by SIGTERM, at which trainers save; the same call goes on.
     """
@@ -65,7 +73,7 @@ def run(root: Path, wanted: Iterable[Stage], cores: int, label: Callable[[str], 
                     lost.add(s.digest)
                     del todo[s.digest]
                 elif need <= free and not parents & awaited:
-                    running[fork(s)] = (s, need, time.monotonic())
+                    running[fork(s, machine or {})] = (s, need, time.monotonic())
                     free -= need
                     del todo[s.digest]
             if running:
@@ -88,7 +96,7 @@ def run(root: Path, wanted: Iterable[Stage], cores: int, label: Callable[[str], 
         )
 
 
-def fork(stage: Stage) -> int:
+def fork(stage: Stage, machine: dict) -> int:
     """Start a stage in a fork of this process and return its process id."""
     sys.stdout.flush()
     sys.stderr.flush()
@@ -105,7 +113,7 @@ def fork(stage: Stage) -> int:
         with log.open("w") as f:
             os.dup2(f.fileno(), 1)
             os.dup2(f.fileno(), 2)
-        code = main(stage.spec())
+        code = main({**stage.spec(), "machine": machine})
     except SystemExit as e:
         code = e.code if isinstance(e.code, int) else 1
     except BaseException:

@@ -58,8 +58,8 @@ class Stage:
 
     @cached_property
     def code(self) -> str:
-        """Return the digest of the code that this stage runs: the kind's, its families', and its tables' schemas."""
-        return kind_code(self.kind, self.families)
+        """Return the digest of the code that this stage runs: the kind's, its families' and engine's, its tables' schemas."""
+        return kind_code(self.kind, self.families, engine_of(self.params))
 
     def _spec(self, attribute: str) -> dict:
         def one(given: Stage | tuple[Stage, ...]) -> str | list[str]:
@@ -94,7 +94,7 @@ class Stage:
 
     def definitions(self) -> dict[str, str]:
         """Return {definition: digest} of all code behind `code`: what names a change of code."""
-        return kind_definitions(self.kind, self.families)
+        return kind_definitions(self.kind, self.families, engine_of(self.params))
 
     @property
     def rng_seed(self) -> int:
@@ -120,20 +120,31 @@ class Stage:
         }
 
 
+def engine_of(params: dict) -> str:
+    """Return the kind of engine that a stage's parameters ask for, "" for transformers or none."""
+    return (params.get("engine") or {}).get("kind", "")
+
+
+def chosen_modules(families: tuple[str, ...], engine: str) -> list[str]:
+    """Return the modules that a stage imports by name: code of its own that names in its kind's code do not lead to."""
+    own = [f"elenchus.problems.{family}" for family in families]
+    return [*own, f"elenchus.engines.{engine}_engine"] if engine else own
+
+
 @cache
-def kind_code(kind: str, families: tuple[str, ...]) -> str:
-    """Return the digest of the code of `kind` where problems of `families` reach it."""
+def kind_code(kind: str, families: tuple[str, ...], engine: str = "") -> str:
+    """Return the digest of the code of `kind` where problems of `families` reach it and `engine` samples."""
     outputs = {name: tables.SCHEMAS.get(name) for name in stages.load(kind).OUTPUTS}
     parts = [code_digest(f"elenchus.stages.{kind}", ("run", "Params")), outputs]
-    return digest_of(parts + [code_digest(f"elenchus.problems.{family}") for family in families])
+    return digest_of(parts + [code_digest(module) for module in chosen_modules(families, engine)])
 
 
 @cache
-def kind_definitions(kind: str, families: tuple[str, ...]) -> dict[str, str]:
+def kind_definitions(kind: str, families: tuple[str, ...], engine: str = "") -> dict[str, str]:
     """Return {definition: digest} of what `kind_code` digests."""
     found = dict(definition_digests(f"elenchus.stages.{kind}", ("run", "Params")))
-    for family in families:
-        found.update(definition_digests(f"elenchus.problems.{family}"))
+    for module in chosen_modules(families, engine):
+        found.update(definition_digests(module))
     for name in stages.load(kind).OUTPUTS:
         if name in tables.SCHEMAS:
             found[f"elenchus.tables:SCHEMAS[{name}]"] = digest_of(tables.SCHEMAS[name])[:12]

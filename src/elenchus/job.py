@@ -69,7 +69,8 @@ class Job:
     """A stage in execution.
 
     out: an empty folder for the outputs, moved in place when `run` returns. work: a folder that survives a kill, for
-    checkpoints; removed once the stage is complete.
+    checkpoints; removed once the stage is complete. machine: what params.yaml says of this machine, by section (`engine`,
+    `server`): changes no result. logs: where logs of processes that the stage starts are kept, a path less its ending.
     """
 
     kind: str
@@ -79,6 +80,8 @@ class Job:
     out: Path
     work: Path
     cost: Cost = field(default_factory=Cost)
+    machine: dict = field(default_factory=dict)
+    logs: Path | None = None
     _told: float = 0.0
 
     def rng(self, name: str) -> random.Random:
@@ -96,6 +99,11 @@ class Job:
     def write_json(self, name: str, value: dict) -> None:
         """Write output file `name`.json with sorted keys."""
         (self.out / f"{name}.json").write_text(json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False) + "\n")
+
+    def log(self, name: str) -> Path:
+        """Return the path of the log of a process that the stage starts."""
+        base = self.logs or self.out.parent / self.kind
+        return base.with_name(f"{base.name}.{name}.log")
 
     def progress(self, done: float, total: float, what: str = "") -> None:
         """Say how far the stage is, on stderr, at most once in five seconds (and at the end)."""

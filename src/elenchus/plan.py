@@ -89,6 +89,10 @@ class Plan:
             return self._more[digest]
         return self.by_digest[digest]
 
+    def job(self, digest: str) -> dict:
+        """Return all that a job needs to run the stage of a digest: its specification, and what the machine is like."""
+        return {**self.stage(digest).spec(), "machine": self.config.machine()}
+
     @cached_property
     def _more(self) -> dict[str, Stage]:
         return {}

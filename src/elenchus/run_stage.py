@@ -34,6 +34,7 @@ MANIFEST_VERSION = 1
 def run(spec: dict, results: Path = Path("results")) -> Path:
     """Run the stage that `spec` (graph.Stage.spec) describes and return its folder; nothing to do where it is complete.
 
+    spec["machine"], where there is one, says what changes no result (`Plan.job`); it is no part of the manifest.
     Raises UserError for anything that the user can mend: damaged inputs, a full disk, read-only results.
     """
     kind, digest = spec["kind"], spec["digest"]
@@ -54,6 +55,8 @@ def run(spec: dict, results: Path = Path("results")) -> Path:
             inputs={name: open_inputs(given, results) for name, given in spec["inputs"].items()},
             out=aside / "out",
             work=aside / "checkpoints",
+            machine=spec.get("machine", {}),
+            logs=results / "log" / kind / digest,
         )
         measured = Meter()
         module.run(job)
@@ -67,7 +70,7 @@ def run(spec: dict, results: Path = Path("results")) -> Path:
 
 def same_code(spec: dict) -> None:
     """Raise UserError where the code is no longer the one that named the stage: its result would bear a wrong name."""
-    if kind_code(spec["kind"], tuple(spec["families"])) != spec["code"]:
+    if kind_code(spec["kind"], tuple(spec["families"]), graph.engine_of(spec["params"])) != spec["code"]:
         raise UserError(
             f"the code that a {spec['kind']!r} stage runs has changed since this workflow was planned. Run snakemake again:\n"
             "what the change does not reach is kept"
@@ -104,10 +107,10 @@ def write_manifests(job: Job, spec: dict, outputs: tuple[str, ...], measured: Me
             )
     cost = {**cost_dict(job.cost), **measured.read(), **surroundings()}
     (job.out / "cost.json").write_text(json.dumps(cost, indent=1, sort_keys=True) + "\n")
-    code = graph.kind_definitions(
-        spec["kind"], tuple(spec.get("families", ()))
-    )  # names what differs from another result's code
-    manifest = {"version": MANIFEST_VERSION, **spec, "definitions": code, "files": files}
+    families, engine = tuple(spec.get("families", ())), graph.engine_of(spec["params"])
+    code = graph.kind_definitions(spec["kind"], families, engine)  # names what differs from another result's code
+    known = {k: v for k, v in spec.items() if k != "machine"}
+    manifest = {"version": MANIFEST_VERSION, **known, "definitions": code, "files": files}
     (job.out / "stage.json").write_text(json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
     for path in job.out.rglob("*"):  # on disk before the move: a power cut must not leave a manifest without its files
         if path.is_file():

@@ -20,7 +20,7 @@ def stage(name, *parents, seed=0):
 def ran(monkeypatch, tmp_path):
     """Let forks write their stage's manifest, or fail where it is called bad; return the order in which they ended."""
 
-    def fork(s):
+    def fork(s, machine):
         pid = os.fork()
         if pid == 0:
             if all((tmp_path / p.manifest).exists() for p in s.parents) and not s.digest.startswith("bad"):

@@ -44,7 +44,7 @@ def stage_label(wildcards):
 
 def stage_spec(wildcards):
     """Return all that a job needs to run its stage."""
-    return plan.stage(wildcards.digest).spec()
+    return plan.job(wildcards.digest)
 
 
 def stage_resource(what, wildcards, attempt):

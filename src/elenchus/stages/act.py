@@ -12,11 +12,12 @@ from __future__ import annotations
 from pydantic import Field
 
 from elenchus import seeds
+from elenchus.engines.settings import Sampler
 from elenchus.job import Job
-from elenchus.stages import Estimate, StageParams
+from elenchus.stages import Estimate
 
 
-class Params(StageParams):
+class Params(Sampler):
     """How episodes are played."""
 
     temperature: float = Field(1.0, ge=0, description="sampling temperature, 0 is greedy")
@@ -41,13 +42,13 @@ def run(job: Job) -> None:
     from elenchus import problems, solutions
     from elenchus.agents import episodes
     from elenchus.engines import Sampling
-    from elenchus.engines.transformers_engine import TransformersEngine
+    from elenchus.engines.opening import opened, spent
 
     p, rows = job.params, []
     asked = [problems.from_row(row) for row in job.inputs["problems"].table("problems").to_dict("records")]
     for problem in asked:
         episodes.check_interactive(problem)
-    engine = TransformersEngine(job.inputs["actor"].dir("model"), batch_size=p.batch_size)
+    engine = opened(job, "actor")
     sampling = Sampling(p.temperature, p.max_tokens, p.top_p, stop=episodes.TURN_ENDS)
     tag, rng = solutions.tag(job.seed), job.rng("branches")
     for k, part in enumerate(solutions.chunks(asked, p.n, p.batch_size)):
@@ -62,8 +63,7 @@ def run(job: Job) -> None:
                 of[problem.id] += more[i * p.branches : (i + 1) * p.branches]
         rows += [row for own in of.values() for row in own]
         job.progress(len(rows), len(asked) * (p.n + p.branches), "episodes")
-    job.cost.sampled += engine.sampled_tokens
-    job.cost.prompt += engine.prompt_tokens
+    spent(job, engine)
     job.write("solutions", rows)
 
 

@@ -16,17 +16,21 @@ from typing import Literal
 from pydantic import Field
 
 from elenchus import seeds
+from elenchus.engines.settings import AnyEngine, Sampler
 from elenchus.errors import UserError
 from elenchus.job import Job
-from elenchus.stages import Estimate, StageParams
+from elenchus.stages import Estimate
 
 CHUNK = 1024  # solutions per call of an engine: between two calls, progress is said
 
 
-class Params(StageParams):
+class Params(Sampler):
     """Who criticises, and how."""
 
-    source: Literal["oracle", "model"] = Field("model", description="a model (input `critic`), or an exact checker")
+    source: Literal["oracle", "model", "server"] = Field(
+        "model", description="an exact checker, a model (input `critic`), or a model behind a server (`engine`)"
+    )
+    engine: AnyEngine | None = Field(None, description="model: vLLM in place of transformers; server: which model")
     critic: str = Field("critic", min_length=1, description="the critic's name in tables")
     n: int = Field(1, ge=1, description="critiques of each solution")
     miss_rate: float = Field(0.0, ge=0, le=1, description="oracle: probability that a wrong step is called good")
@@ -54,6 +58,10 @@ def run(job: Job) -> None:
     p = job.params
     if (p.source == "model") != ("critic" in job.inputs):
         raise UserError(f"source {p.source!r} {'needs' if p.source == 'model' else 'takes no'} input `critic`")
+    if (p.source == "server") != (p.engine is not None and p.engine.kind == "openai"):
+        raise UserError(
+            f"source {p.source!r} {'needs' if p.source == 'server' else 'takes no'} engine of kind 'openai'"
+        )
     found = drafts(job.inputs["solutions"].table("solutions"), job.inputs["problems"].table("problems"))
     job.write("critiques", _by_oracle(job, found) if p.source == "oracle" else _by_model(job, found))
 
@@ -75,17 +83,16 @@ def _by_model(job: Job, found: list) -> list[dict]:
     environment.torch_setup(THREADS)
     from elenchus.critics import model
     from elenchus.engines import Sampling
-    from elenchus.engines.transformers_engine import TransformersEngine
+    from elenchus.engines.opening import opened, spent
 
     p, rows = job.params, []
-    engine = TransformersEngine(job.inputs["critic"].dir("model"), batch_size=p.batch_size)
+    engine = opened(job, "critic" if p.source == "model" else None)
     sampling = Sampling(temperature=p.temperature, max_tokens=p.max_tokens, top_p=p.top_p)
     for start in range(0, len(found), CHUNK):
         chunk, seed = found[start : start + CHUNK], seeds.derive(job.derive("samples"), start)
         rows += model.criticise(engine, engine.tokenizer, chunk, p.critic, sampling, seed, p.n)
         job.progress(min(start + CHUNK, len(found)), len(found), "solutions criticised")
-    job.cost.sampled += engine.sampled_tokens
-    job.cost.prompt += engine.prompt_tokens
+    spent(job, engine)
     return rows
 
 

@@ -15,12 +15,13 @@ from typing import Literal
 
 from pydantic import Field
 
+from elenchus.engines.settings import Sampler
 from elenchus.errors import UserError
 from elenchus.job import Job
-from elenchus.stages import Estimate, StageParams
+from elenchus.stages import Estimate
 
 
-class Params(StageParams):
+class Params(Sampler):
     """The games and their rules."""
 
     games: int = Field(1000, ge=1, description="right steps that are attacked (about 2 k a round at laptop scale)")
@@ -59,6 +60,7 @@ def run(job: Job) -> None:
     from elenchus.critics import games, step
     from elenchus.critics.drafts import drafts
     from elenchus.engines import Sampling
+    from elenchus.engines.opening import opened, spent
     from elenchus.stages.cases import right_steps
     from elenchus.training.settings import cycle
 
@@ -76,11 +78,11 @@ def run(job: Job) -> None:
     sneaks = {g: case for g, case in sneaks.items() if g in valid}
     fair = {g: _named(attacked[g], f"{case.id}=") for g, case in sneaks.items() if p.paired}
     sampling = Sampling(p.temperature, p.max_tokens)
-    engine = _engine(job, "critic")
+    engine = opened(job, "critic")
     asked = [*sneaks.items(), *fair.items()]
     said = step.ask(engine, engine.tokenizer, [case for _, case in asked], sampling, job.derive("critic"))
     job.progress(len(asked), len(asked), "steps judged")
-    _spent(job, engine)
+    spent(job, engine)
     ends = {g: games.INVALID for g in range(p.games)}
     rows = []
     for i, ((g, case), (unit, reply)) in enumerate(zip(asked, said, strict=True)):
@@ -101,17 +103,6 @@ def _named(case, name: str):
     return replace(case, id=name)
 
 
-def _engine(job: Job, name: str):
-    from elenchus.engines.transformers_engine import TransformersEngine
-
-    return TransformersEngine(job.inputs[name].dir("model"), batch_size=job.params.batch_size)
-
-
-def _spent(job: Job, engine) -> None:
-    job.cost.sampled += engine.sampled_tokens
-    job.cost.prompt += engine.prompt_tokens
-
-
 def _propose(job: Job, attacked: list) -> tuple[dict, dict]:
     """Return ({game: the case of its proposed step}, {game: (case, the generator's text)}).
 
@@ -120,6 +111,7 @@ def _propose(job: Job, attacked: list) -> tuple[dict, dict]:
     from elenchus import conversation
     from elenchus.critics import mistakes, step
     from elenchus.engines import Sampling
+    from elenchus.engines.opening import opened, spent
 
     p, sneaks, moves = job.params, {}, {}
     if "generator" not in job.inputs:
@@ -128,7 +120,7 @@ def _propose(job: Job, attacked: list) -> tuple[dict, dict]:
             _, wrong = mistakes.draw(case.problem, case.prefix, case.right, rng)
             sneaks[g] = step.Case(f"{case.id}!{g}", case.problem, case.prefix, wrong, case.right, "random")
         return sneaks, moves
-    engine = _engine(job, "generator")
+    engine = opened(job, "generator")
     prompts = [conversation.render(engine.tokenizer, step.sneaking(case), "assistant") for case in attacked]
     samples = engine.sample(prompts, Sampling(p.temperature, p.max_tokens), job.derive("generator"), 1)
     for g, (case, (reply,)) in enumerate(zip(attacked, samples, strict=True)):
@@ -137,7 +129,7 @@ def _propose(job: Job, attacked: list) -> tuple[dict, dict]:
         if wrong is not None:
             sneaks[g] = step.Case(f"{case.id}!{g}", case.problem, case.prefix, wrong, case.right, "generator")
     job.progress(len(attacked), len(attacked), "steps attacked")
-    _spent(job, engine)
+    spent(job, engine)
     return sneaks, moves
 
 
@@ -146,6 +138,7 @@ def _valid(job: Job, attacked: list, sneaks: dict) -> set[int]:
     from elenchus import solutions
     from elenchus.critics import games
     from elenchus.engines import Sampling
+    from elenchus.engines.opening import opened, spent
     from elenchus.search.mcts import outcome
     from elenchus.search.tree import written
 
@@ -155,7 +148,7 @@ def _valid(job: Job, attacked: list, sneaks: dict) -> set[int]:
         job.cost.oracle_calls += len(sneaks)
         return {g for g, unit in truth.items() if not unit.ok and unit.error != "format"}
     readable = [g for g, unit in truth.items() if unit.error != "format"]
-    engine = _engine(job, "solver")
+    engine = opened(job, "solver")
     partial = {
         (attacked[g].problem.id, written([*attacked[g].prefix, step])): attacked[g].problem
         for g in readable
@@ -168,7 +161,7 @@ def _valid(job: Job, attacked: list, sneaks: dict) -> set[int]:
         key: sum(outcome(problem, f"{key[1]} {c.text.strip()}") for c in drawn) / p.rollouts
         for (key, problem), drawn in zip(partial.items(), samples, strict=True)
     }
-    _spent(job, engine)
+    spent(job, engine)
     job.cost.oracle_calls += len(prompts) * p.rollouts
     before, after = (
         {g: share[attacked[g].problem.id, written([*attacked[g].prefix, new])] for g, new in steps.items()}

@@ -8,11 +8,12 @@ from __future__ import annotations
 from pydantic import Field
 
 from elenchus import seeds
+from elenchus.engines.settings import Sampler
 from elenchus.job import Job
-from elenchus.stages import Estimate, StageParams
+from elenchus.stages import Estimate
 
 
-class Params(StageParams):
+class Params(Sampler):
     """How steps are sampled and judged."""
 
     n: int = Field(1, ge=1, description="solutions per problem")
@@ -37,15 +38,13 @@ def run(job: Job) -> None:
     environment.torch_setup(THREADS)
     from elenchus import problems, solutions
     from elenchus.engines import Sampling
-    from elenchus.engines.transformers_engine import TransformersEngine
+    from elenchus.engines.opening import opened, spent
     from elenchus.search import guided
     from elenchus.search.tree import mark
 
     p = job.params
     asked = [problems.from_row(row) for row in job.inputs["problems"].table("problems").to_dict("records")]
-    solver, critic = (
-        TransformersEngine(job.inputs[name].dir("model"), batch_size=p.batch_size) for name in ("actor", "critic")
-    )
+    solver, critic = (opened(job, name, beside=1) for name in ("actor", "critic"))
     stops = tuple(mark(k) for k in range(1, p.max_steps + 2))
     rows = []
     for part in solutions.chunks(asked, p.n, p.batch_size):
@@ -64,9 +63,7 @@ def run(job: Job) -> None:
             facts["temperature"] = float(p.temperature)
             rows.append(solutions.read(w.problem, w.node.text, i % p.n, solutions.tag(job.seed), **facts))
         job.progress(len(rows), len(asked) * p.n, "solutions")
-    for engine in (solver, critic):
-        job.cost.sampled += engine.sampled_tokens
-        job.cost.prompt += engine.prompt_tokens
+    spent(job, solver, critic)
     job.write("solutions", rows)
 
 

@@ -11,13 +11,14 @@ from __future__ import annotations
 from pydantic import Field
 
 from elenchus import seeds
+from elenchus.engines.settings import Sampler
 from elenchus.job import Job
-from elenchus.stages import Estimate, StageParams
+from elenchus.stages import Estimate
 
 CHUNK = 4096  # cases per call of the engine: between two calls, progress is said
 
 
-class Params(StageParams):
+class Params(Sampler):
     """How the critic is asked."""
 
     temperature: float = Field(0.0, ge=0, description="sampling temperature; 0 is greedy (the paper's evaluation)")
@@ -39,14 +40,14 @@ def run(job: Job) -> None:
     from elenchus.critics import step
     from elenchus.critics.drafts import by_id
     from elenchus.engines import Sampling
-    from elenchus.engines.transformers_engine import TransformersEngine
+    from elenchus.engines.opening import opened, spent
     from elenchus.metrics import measure
     from elenchus.stages.evaluate import summarise
 
     p, frame = job.params, job.inputs["problems"].table("problems")
     known = by_id(frame)
     table = [row for given in job.inputs["cases"] for row in given.table("cases").to_dict("records")]
-    engine = TransformersEngine(job.inputs["critic"].dir("model"), batch_size=p.batch_size)
+    engine = opened(job, "critic")
     rows = []
     for start in range(0, len(table), CHUNK):
         cases = [step.from_row(row, known) for row in table[start : start + CHUNK]]
@@ -54,8 +55,7 @@ def run(job: Job) -> None:
         said = step.ask(engine, engine.tokenizer, cases, Sampling(p.temperature, p.max_tokens), seed)
         rows += [_row(case, unit, reply) for case, (unit, reply) in zip(cases, said, strict=True)]
         job.progress(len(rows), len(table), "steps judged")
-    job.cost.sampled += engine.sampled_tokens
-    job.cost.prompt += engine.prompt_tokens
+    spent(job, engine)
     job.write("judgements", rows)
     items = measure.steps(rows, sorted(frame["problem_id"]))
     job.write("items", items)

@@ -13,12 +13,13 @@ from typing import Literal
 
 from pydantic import Field
 
+from elenchus.engines.settings import Sampler
 from elenchus.errors import UserError
 from elenchus.job import Job
-from elenchus.stages import Estimate, StageParams
+from elenchus.stages import Estimate
 
 
-class Params(StageParams):
+class Params(Sampler):
     """Where labels come from."""
 
     source: Literal["checker", "tree", "rollouts"] = Field("tree", description="exact checker, search trees, roll-outs")
@@ -156,12 +157,12 @@ def _by_rollouts(job: Job, known: dict, paths: list) -> list[dict]:
     environment.torch_setup(THREADS)
     from elenchus import solutions
     from elenchus.engines import Sampling
-    from elenchus.engines.transformers_engine import TransformersEngine
+    from elenchus.engines.opening import opened, spent
     from elenchus.search.mcts import outcome
     from elenchus.search.tree import written
 
     p = job.params
-    engine = TransformersEngine(job.inputs["actor"].dir("model"), batch_size=p.batch_size)
+    engine = opened(job, "actor")
     sampling = Sampling(temperature=p.temperature, max_tokens=p.max_tokens)
     prefixes = list(dict.fromkeys((i, written(steps[:k])) for _, i, steps in paths for k in range(1, len(steps) + 1)))
     shares: dict[tuple[str, str], float] = {}
@@ -171,8 +172,7 @@ def _by_rollouts(job: Job, known: dict, paths: list) -> list[dict]:
             right = [outcome(known[i], f"{text} {c.text.strip()}") for c in samples]
             shares[i, text] = float(any(right)) if p.hard else sum(right) / len(right)
         job.progress(len(shares), len(prefixes), "prefixes completed")
-    job.cost.sampled += engine.sampled_tokens
-    job.cost.prompt += engine.prompt_tokens
+    spent(job, engine)
     job.cost.oracle_calls += len(prefixes) * p.rollouts
     return [
         row(path, i, steps, [shares[i, written(steps[:k])] for k in range(1, len(steps) + 1)], "rollouts")

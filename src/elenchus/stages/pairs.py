@@ -17,14 +17,15 @@ from typing import Literal
 from pydantic import Field
 
 from elenchus import conversation, seeds
+from elenchus.engines.settings import Sampler
 from elenchus.errors import UserError
 from elenchus.job import Job
-from elenchus.stages import Estimate, StageParams
+from elenchus.stages import Estimate
 
 CHUNK = 1024
 
 
-class Params(StageParams):
+class Params(Sampler):
     """The ranking rule, and the revisions of the filter."""
 
     rule: Literal["severity", "jaccard", "judge"] = Field(
@@ -117,22 +118,21 @@ def _gains(job: Job, tasks: list) -> dict[tuple[str, str], float]:
     environment.torch_setup(THREADS)
     from elenchus.critics import revise
     from elenchus.engines import Sampling
-    from elenchus.engines.transformers_engine import TransformersEngine
+    from elenchus.engines.opening import opened, spent
 
     p, distinct = job.params, list({(d.id, text): (d, text) for d, text in tasks}.values())
     sampling = Sampling(temperature=p.temperature, max_tokens=p.max_tokens)
     right = dict.fromkeys(((d.id, text) for d, text in distinct), 0)
     revisers = job.inputs["revisers"]
     for r, reviser in enumerate(revisers):
-        engine = TransformersEngine(reviser.dir("model"), batch_size=p.batch_size)
+        engine = opened(job, reviser)
         for start in range(0, len(distinct), CHUNK):
             chunk, seed = distinct[start : start + CHUNK], seeds.derive(job.derive("revisions"), r, start)
             samples = revise.revise(engine, engine.tokenizer, chunk, sampling, seed, p.samples)
             for (draft, text), refinements in zip(chunk, samples, strict=True):
                 right[draft.id, text] += sum(x.correct for x in refinements)
             job.progress(r * len(distinct) + start + len(chunk), len(revisers) * len(distinct), "critiques tried")
-        job.cost.sampled += engine.sampled_tokens
-        job.cost.prompt += engine.prompt_tokens
+        spent(job, engine)
     tried = len(revisers) * p.samples
     job.cost.oracle_calls += tried * len(distinct)
     return {key: n / tried for key, n in right.items()}

@@ -14,14 +14,15 @@ from typing import Literal
 from pydantic import Field
 
 from elenchus import seeds
+from elenchus.engines.settings import Sampler
 from elenchus.errors import UserError
 from elenchus.job import Job
-from elenchus.stages import Estimate, StageParams
+from elenchus.stages import Estimate
 
 CHUNK = 1024
 
 
-class Params(StageParams):
+class Params(Sampler):
     """How revisers sample, and what is revised."""
 
     n: int = Field(1, ge=1, description="refinements under each critique")
@@ -47,7 +48,7 @@ def run(job: Job) -> None:
     from elenchus.critics import revise
     from elenchus.critics.drafts import drafts
     from elenchus.engines import Sampling
-    from elenchus.engines.transformers_engine import TransformersEngine
+    from elenchus.engines.opening import opened, spent
 
     p = job.params
     critiques = job.inputs["critiques"].table("critiques").to_dict("records")
@@ -57,7 +58,7 @@ def run(job: Job) -> None:
     if lost:
         raise UserError(f"{len(lost)} criticised solutions are not among the solutions given, the first: {min(lost)}")
     asked = [c for c in critiques if _asks(c, p)]
-    engine = TransformersEngine(job.inputs["reviser"].dir("model"), batch_size=p.batch_size)
+    engine = opened(job, "reviser")
     sampling = Sampling(temperature=p.temperature, max_tokens=p.max_tokens, top_p=p.top_p)
     revised: dict[str, list] = {}
     for start in range(0, len(asked), CHUNK):
@@ -66,8 +67,7 @@ def run(job: Job) -> None:
         samples = revise.revise(engine, engine.tokenizer, tasks, sampling, seed, p.n)
         revised.update((c["critique_id"], s) for c, s in zip(chunk, samples, strict=True))
         job.progress(min(start + CHUNK, len(asked)), len(asked), "critiques followed")
-    job.cost.sampled += engine.sampled_tokens
-    job.cost.prompt += engine.prompt_tokens
+    spent(job, engine)
     job.write("refinements", [r for c in critiques for r in _rows(c, of[c["solution_id"]], revised, p.n)])
 
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 from pydantic import Field, field_validator
 
 from elenchus import seeds
+from elenchus.engines.settings import Sampler
 from elenchus.errors import UserError
 from elenchus.job import Job
-from elenchus.stages import Estimate, StageParams
+from elenchus.stages import Estimate
 
 
-class Params(StageParams):
+class Params(Sampler):
     """How solutions are sampled."""
 
     temperature: float | tuple[float, ...] = Field(
@@ -48,11 +49,11 @@ def run(job: Job) -> None:
     environment.torch_setup(THREADS)
     from elenchus import problems, solutions
     from elenchus.engines import Sampling
-    from elenchus.engines.transformers_engine import TransformersEngine
+    from elenchus.engines.opening import opened, spent
 
     p = job.params
     asked = [problems.from_row(row) for row in job.inputs["problems"].table("problems").to_dict("records")]
-    engine = TransformersEngine(job.inputs["actor"].dir("model"), batch_size=p.batch_size)
+    engine = opened(job, "actor")
     temperatures, rows = temperatures_of(job), []
     total = len(asked) * p.n * len(temperatures)
     for k, temperature in enumerate(temperatures):
@@ -63,8 +64,7 @@ def run(job: Job) -> None:
                 engine, engine.tokenizer, part, sampling, seed, p.n, solutions.tag(job.seed), first=k * p.n
             )
             job.progress(len(rows), total, "solutions")
-    job.cost.sampled += engine.sampled_tokens
-    job.cost.prompt += engine.prompt_tokens
+    spent(job, engine)
     job.write("solutions", rows)
 
 

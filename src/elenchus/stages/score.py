@@ -13,14 +13,15 @@ from typing import Literal
 from pydantic import Field
 
 from elenchus import seeds
+from elenchus.engines.settings import Sampler
 from elenchus.errors import UserError
 from elenchus.job import Job
-from elenchus.stages import Estimate, StageParams
+from elenchus.stages import Estimate
 
 CHUNK = 1024
 
 
-class Params(StageParams):
+class Params(Sampler):
     """How steps are scored and what a solution's score is."""
 
     aggregate: Literal["min", "product", "mean", "last"] = Field(
@@ -95,18 +96,17 @@ def _by_critic(job: Job, found: list) -> list[list[float]]:
     environment.torch_setup(THREADS)
     from elenchus.critics import model
     from elenchus.engines import Sampling
-    from elenchus.engines.transformers_engine import TransformersEngine
+    from elenchus.engines.opening import opened, spent
 
     p, scores = job.params, []
-    engine = TransformersEngine(job.inputs["critic"].dir("model"), batch_size=p.batch_size)
+    engine = opened(job, "critic")
     sampling = Sampling(temperature=0.0, max_tokens=p.max_tokens)
     for start in range(0, len(found), CHUNK):
         chunk = found[start : start + CHUNK]
         read = model.step_scores(engine, engine.tokenizer, chunk, sampling, job.derive("samples"))
         scores += [s if s is not None else [0.5] * len(d.steps) for d, s in zip(chunk, read, strict=True)]
         job.progress(start + len(chunk), len(found), "solutions scored")
-    job.cost.sampled += engine.sampled_tokens
-    job.cost.prompt += engine.prompt_tokens
+    spent(job, engine)
     return scores
 
 

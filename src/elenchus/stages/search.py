@@ -15,13 +15,14 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from elenchus.engines.settings import Sampler
 from elenchus.errors import UserError
 from elenchus.job import Job
 from elenchus.search.settings import Search
 from elenchus.stages import Estimate
 
 
-class Params(Search):
+class Params(Sampler, Search):
     """The search, and how the engine runs."""
 
     batch_size: int = Field(256, ge=1, description="sequences in flight; bounds memory")
@@ -42,14 +43,14 @@ def run(job: Job) -> None:
 
     environment.torch_setup(THREADS)
     from elenchus import problems
-    from elenchus.engines.transformers_engine import TransformersEngine
+    from elenchus.engines.opening import opened, spent
     from elenchus.search.mcts import Searcher
 
     p = job.params
     if (p.value == "value_model") != ("value_model" in job.inputs):
         raise UserError(f"value {p.value!r} {'needs' if p.value == 'value_model' else 'takes no'} input `value_model`")
     asked = [problems.from_row(row) for row in job.inputs["problems"].table("problems").to_dict("records")]
-    engine = TransformersEngine(job.inputs["actor"].dir("model"), p.batch_size, p.prefix_tokens)
+    engine = opened(job, "actor", p.prefix_tokens)
     evaluate, scorer = _evaluator(job, engine)
     searcher = Searcher(engine, engine.tokenizer, p, evaluate)
     nodes, found = [], []
@@ -61,8 +62,8 @@ def run(job: Job) -> None:
         nodes += [row for tree in trees for row in tree.rows()]
         found += [row for tree in trees for row in leaves(tree, p.temperature, job.seed)]
         job.progress(min(start + size, len(asked)), len(asked), "problems searched")
-    job.cost.sampled += engine.sampled_tokens
-    job.cost.prompt += engine.prompt_tokens + (scorer.tokens if scorer else 0)
+    spent(job, engine)
+    job.cost.prompt += scorer.tokens if scorer else 0
     job.cost.oracle_calls += searcher.oracle_calls + getattr(evaluate, "calls", 0)
     job.write("nodes", nodes)
     job.write("solutions", found)

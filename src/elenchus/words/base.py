@@ -20,6 +20,13 @@ class Words:
         """Return a stage of `kind`, filed under `name` (default: the kind)."""
         raise NotImplementedError
 
-    def _sampling(self, params: dict) -> dict:
-        e = self.config.engine
-        return {"batch_size": e.batch_size, "max_tokens": e.max_tokens, **params}
+    def _engine(self, params: dict, samples: bool = True) -> dict:
+        """Return the parameters of a kind that samples: params.yaml's engine and batch, and `params` over them.
+
+        samples: whether this stage does; one that does not is the same with every engine, and bears no engine's name.
+        """
+        chosen = self.config.engine.of_stage() if samples else None
+        return {"batch_size": self.config.engine.batch_size, **({"engine": chosen} if chosen else {}), **params}
+
+    def _sampling(self, params: dict, samples: bool = True) -> dict:
+        return self._engine({"max_tokens": self.config.engine.max_tokens, **params}, samples)

@@ -29,6 +29,22 @@ class Judging(Words):
             "critique", name or f"critiques-{label}", params, critic=critic, solutions=solutions, problems=problems
         )
 
+    def served_critique(
+        self, solutions: Stage, problems: Stage, *, label: str, model: str, name: str | None = None, **params
+    ) -> Stage:
+        """Return critiques written by `model` behind the server of params.yaml's section `server`.
+
+        params: those of the stage kind; `api`, `tokenizer` and `request` are the server engine's (elenchus.engines.settings).
+        """
+        own = {key: params.pop(key) for key in ("api", "tokenizer", "request") if key in params}
+        given = {"source": "server", "critic": label, "max_tokens": 2 * self.config.engine.max_tokens, **params}
+        given = {
+            "batch_size": self.config.engine.batch_size,
+            **given,
+            "engine": {"kind": "openai", "model": model, **own},
+        }
+        return self.stage("critique", name or f"critiques-{label}", given, solutions=solutions, problems=problems)
+
     def refine(
         self, reviser: Stage, critiques: Stage, solutions: Stage, problems: Stage, name: str = "refinements", **params
     ) -> Stage:
@@ -70,7 +86,7 @@ class Judging(Words):
         **params,
     ) -> Stage:
         """Return preference pairs between critiques, filtered by whether the better one leads to better refinements."""
-        params = self._sampling(params)
+        params = self._sampling(params, samples=bool(revisers))
         return self.stage(
             "pairs",
             name,
@@ -99,7 +115,7 @@ class Judging(Words):
     ) -> Stage:
         """Return the paid moves of a generator that spoils right steps and a critic; generator None: by program."""
         given = {"generator": generator, "critic": critic, "solver": solver}
-        params = {"batch_size": self.config.engine.batch_size, **params}
+        params = self._engine(params)
         return self.stage("games", name, params, solutions=solutions, problems=problems, **given)
 
     def offline_rl(
@@ -112,12 +128,12 @@ class Judging(Words):
         self, critic: Stage, cases: Sequence[Stage], problems: Stage, name: str = "judgements", **params
     ) -> Stage:
         """Return a step critic's judgements of single steps, measured."""
-        params = {"batch_size": self.config.engine.batch_size, **params}
+        params = self._engine(params)
         return self.stage("judge", name, params, critic=critic, cases=cases, problems=problems)
 
     def guided_search(
         self, actor: Stage, critic: Stage, problems: Stage, name: str = "guided-solutions", **params
     ) -> Stage:
         """Return solutions written step by step, a step that the critic rejects sampled again."""
-        params = {"batch_size": self.config.engine.batch_size, **params}
+        params = self._engine(params)
         return self.stage("guided_search", name, params, actor=actor, critic=critic, problems=problems)

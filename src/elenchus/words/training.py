@@ -73,7 +73,7 @@ class Training(Words):
         return self.stage(
             "score",
             name,
-            {"batch_size": self.config.engine.batch_size, **params},
+            self._engine(params, samples=critic is not None),
             solutions=solutions,
             problems=problems,
             process_head=process_head,

@@ -45,18 +45,17 @@ class Writing(Words):
 
     def act(self, actor: Stage, problems: Stage, *, name: str = "episodes", **params) -> Stage:
         """Return solutions that `actor` acts out in the problems' worlds, n per problem and branches off failed ones."""
-        params = {"batch_size": self.config.engine.batch_size, **params}
+        params = self._engine(params)
         return self.stage("act", name, params, actor=actor, problems=problems)
 
     def search(
         self, actor: Stage, problems: Stage, *, value_model: Stage | None = None, name: str = "trees", **params
     ) -> Stage:
         """Return search trees over partial solutions."""
-        e = self.config.engine
         return self.stage(
             "search",
             name,
-            {"batch_size": e.batch_size, **params},
+            self._engine(params),
             actor=actor,
             problems=problems,
             value_model=value_model,
@@ -74,10 +73,11 @@ class Writing(Words):
         **params,
     ) -> Stage:
         """Return step labels from the exact checker, from search trees or from roll-outs."""
+        params = {"source": source, **params}
         return self.stage(
             "label",
             name,
-            {"source": source, **params},
+            self._engine(params) if source == "rollouts" else params,
             problems=problems,
             trees=trees,
             solutions=solutions,

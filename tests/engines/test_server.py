@@ -1,0 +1,146 @@
+"""The engine for OpenAI-compatible servers against a real one: vLLM's, on this machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import httpx2
+import pytest
+from real_vllm import PYTHON, require_vllm
+
+from elenchus import conversation
+from elenchus.engines import Sampling
+from elenchus.engines.openai_engine import OpenAIEngine
+from elenchus.engines.settings import Served, Server
+from elenchus.errors import UserError
+
+KEY = "sk-of-this-test"
+
+
+@pytest.fixture(scope="module")
+def url(folder, tmp_path_factory):
+    """Return the address of a vLLM server that wants a key."""
+    require_vllm()
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    log = tmp_path_factory.mktemp("server") / "log"
+    environment = {
+        **os.environ,
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+        "HF_HUB_OFFLINE": "1",
+        "VLLM_NO_USAGE_STATS": "1",
+    }
+    environment |= {"VLLM_API_KEY": KEY, "OMP_NUM_THREADS": "1"}
+    environment.pop("PYTHONPATH", None)
+    command = [PYTHON, "-I", "-m", "vllm.entrypoints.openai.api_server", "--model", str(folder), "--port", str(port)]
+    command += ["--host", "127.0.0.1", "--served-model-name", "small", "--dtype", "float32", "--enforce-eager"]
+    command += ["--kv-cache-memory-bytes", str(2**28), "--max-num-seqs", "32", "--load-format", "safetensors"]
+    with log.open("wb") as out:
+        server = subprocess.Popen(command, stdout=out, stderr=out, env=environment, process_group=0)
+    address, end = f"http://127.0.0.1:{port}", time.monotonic() + 1500
+    try:
+        while True:
+            assert server.poll() is None and time.monotonic() < end, log.read_text()[-3000:]
+            try:
+                if httpx2.get(f"{address}/health", trust_env=False, timeout=5).status_code == 200:
+                    break
+            except httpx2.TransportError:
+                pass
+            time.sleep(0.5)
+        yield f"{address}/v1"
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        try:
+            server.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            os.killpg(server.pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def served(url, monkeypatch):
+    """Return (url, the environment holds the server's key)."""
+    monkeypatch.setenv("ELENCHUS_SERVER_KEY", KEY)
+    return url
+
+
+def test_greedy_completions_are_those_of_the_transformers_engine(served, folder, plain, prompts, tmp_path):
+    made = OpenAIEngine(
+        Served(model="small", api="completions", tokenizer=str(folder)), Server(url=served), work=tmp_path
+    )
+    sampling = Sampling(temperature=0.0, max_tokens=48)
+    pairs = list(zip(plain.sample(prompts[:24], sampling, 0), made.sample(prompts[:24], sampling, 0)))
+    same = [(a, b) for ((a,), (b,)) in pairs if a.text.split() == b.text.split()]
+    print(f"served greedy: {len(same)} of {len(pairs)} outputs equal")
+    assert len(same) >= len(pairs) - 3  # the others part at ties, as in test_vllm
+    for a, b in same:
+        assert a.finish == b.finish
+        assert sum(b.logprobs[: len(a.tokens)]) == pytest.approx(sum(a.logprobs[: len(a.tokens)]), abs=0.02)
+    assert made.sampled_tokens >= sum(len(a.tokens) for ((a,), _) in pairs)
+
+
+def test_stop_words_of_a_real_server_are_kept(served, folder, prompts, tmp_path):
+    made = OpenAIEngine(
+        Served(model="small", api="completions", tokenizer=str(folder)), Server(url=served), work=tmp_path
+    )
+    rows = made.sample(prompts[:8], Sampling(temperature=0.0, max_tokens=48, stop=("answer",)), 0)
+    assert {c.finish for (c,) in rows} >= {"stop"}
+    assert all(c.text.split()[-1] == "answer" for (c,) in rows if c.finish == "stop")
+
+
+def test_the_chat_interface_samples_by_seed_and_answers_are_kept(served, prompts, asked, tmp_path):
+    def engine(work):
+        return OpenAIEngine(Served(model="small"), Server(url=served, parallel=8), work=work)
+
+    made = engine(tmp_path / "a")
+    questions = [conversation.render(made.tokenizer, conversation.solve(p.prompt), "assistant") for p in asked[:8]]
+    sampling = Sampling(temperature=1.0, max_tokens=24)
+    rows = made.sample(questions, sampling, seed=4, n=2)
+    assert len({c.text for row in rows for c in row}) > 4
+    assert all(c.text.strip() and max(c.logprobs) <= 0 for row in rows for c in row)
+    other = engine(tmp_path / "b").sample(questions, sampling, seed=4, n=2)
+    same = sum(a.text == b.text for x, y in zip(rows, other) for a, b in zip(x, y))
+    print(f"served, the same seeds again: {same} of 16 equal")
+    assert same >= 12  # this server honours seeds, but for rounding in another batch
+    kept = engine(tmp_path / "a")
+    kept.client.server = kept.client.server.model_copy(update={"url": "http://127.0.0.1:9/v1"})  # nothing is there
+    assert kept.sample(questions, sampling, seed=4, n=2) == rows
+
+
+def test_a_kill_in_the_midst_loses_no_answer(served, tmp_path):
+    """A process asks for long answers and is killed; the next one asks only for the rest."""
+    code = (
+        "import sys, pathlib\nfrom elenchus import conversation\nfrom elenchus.engines import Sampling\n"
+        "from elenchus.engines.openai_engine import OpenAIEngine\nfrom elenchus.engines.settings import Served, Server\n"
+        f"e = OpenAIEngine(Served(model='small'), Server(url={served!r}, parallel=1), work=pathlib.Path({str(tmp_path)!r}))\n"
+        "ask = [conversation.render(e.tokenizer, conversation.solve(f'{k % 5} + 1'), 'assistant') for k in range(40)]\n"
+        "e.sample(ask, Sampling(max_tokens=60), seed=0)\nprint(e.sampled_tokens)"
+    )
+    kept = tmp_path / "answers.jsonl"
+    first = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    while first.poll() is None and not (kept.exists() and len(kept.read_bytes().splitlines()) >= 3):
+        time.sleep(0.01)
+    first.kill()
+    assert first.wait() == -signal.SIGKILL, "it ended before it could be killed"
+    before = [line for line in kept.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE)
+    after = kept.read_bytes().splitlines(keepends=True)
+    assert after[: len(before)] == before and len(after) == 40
+
+
+def test_a_wrong_key_is_said(url, monkeypatch, tmp_path):
+    monkeypatch.setenv("ELENCHUS_SERVER_KEY", "sk-revoked")
+    made = OpenAIEngine(Served(model="small"), Server(url=url), work=tmp_path)
+    with pytest.raises(UserError, match=r"ELENCHUS_SERVER_KEY is set, but refused \(status 401"):
+        made.sample([made.tokenizer.apply_chat_template(conversation.solve("1 + 1"), reply="assistant")], Sampling(), 0)
+
+
+def test_an_unknown_model_is_said(served, tmp_path):
+    made = OpenAIEngine(Served(model="large"), Server(url=served), work=tmp_path)
+    with pytest.raises(UserError, match=r"refuses the request .status 404.*large"):
+        made.sample([made.tokenizer.apply_chat_template(conversation.solve("1 + 1"), reply="assistant")], Sampling(), 0)
