@@ -143,8 +143,12 @@ def label_stages(recipe_plan: RecipePlan, found: dict[str, str]) -> None:
 def load(root: Path, overrides: dict | None = None) -> Plan:
     """Return the plan of the project at `root`; UserError for anything wrong in params.yaml."""
     recipes = load_all(root / "workflow" / "recipes")
-    laid_over = configuration.merge(configuration.environment_overrides(), overrides or {})
+    laid_over = configuration.merge(configuration.environment_overrides(), configuration.spread(overrides or {}))
     loaded = configuration.load(root / "params.yaml", {r.id: r.params for r in recipes.values()}, laid_over)
+    if loaded.bench.wanted:
+        from elenchus.benchmarks import target
+
+        recipes = {**recipes, target.ID: target.recipe(loaded, root)}
     plan = Plan(root, loaded, recipes)
     plan.chosen()
     return plan

@@ -203,6 +203,44 @@ SCHEMAS: dict[str, dict[str, str]] = {
         "seeds": "int",
     },
     "history": {"step": "int", "metric": "str", "value": "float"},  # of a training
+    "attempts": {  # solutions of a benchmark's items: published ones, or a model's, with what is known of them
+        "attempt_id": "str",
+        "problem_id": "str",
+        "author": "str",  # "reference": the set's own solution; "": the model that is asked
+        "sample": "int",
+        "text": "str",
+        "steps": "list[str]",
+        "answer": "str",
+        "parsed": "bool",
+        "correct": "bool?",  # outcome, null where nobody labelled it
+        "first_error": "int?",  # 0-based, -1 none, null where steps have no labels
+        "tokens": "int?",  # null where nobody counted
+    },
+    "replies": {  # what a model wrote for prompts of a benchmark
+        "reply_id": "str",
+        "about": "str",  # the problem (solvers) or attempt (critics, correctors) that it is about
+        "problem_id": "str",
+        "sample": "int",
+        "text": "str",
+        "finish": "str",  # end, stop, length; "too long": the prompt did not fit; kept; scored; imported
+        "tokens": "int?",  # written; null where imported
+        "prompt_tokens": "int?",
+        "unknown": "int",  # tokens of the prompt that are the vocabulary's "unknown"
+        "logprob": "float",
+        "scores": "list[float]",  # probability that each step is right, where the critic scores and does not write
+    },
+    "verdicts": {  # critics' replies, read and held against the labels
+        "reply_id": "str",
+        "attempt_id": "str",
+        "problem_id": "str",
+        "sample": "int",
+        "parsed": "bool",
+        "verdict": "str",  # "right", "wrong", "" where unread
+        "first_error": "int?",
+        "label": "int?",  # the attempt's first error, null where steps have no labels
+        "correct": "bool?",  # the attempt's outcome
+        "scores": "list[float]",
+    },
 }
 
 
@@ -241,6 +279,22 @@ def write(name: str, frame: pd.DataFrame | list[dict], path: Path) -> int:
     table = pa.Table.from_pandas(frame, schema=schema(name), preserve_index=False).replace_schema_metadata(None)
     pq.write_table(table, path, compression="zstd")
     return table.num_rows
+
+
+def records(name: str, path: Path) -> list[dict]:
+    """Return table `name` from `path` as plain rows, nulls as None; CorruptResult as `read`."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowException, OSError) as e:
+        raise CorruptResult(f"{path}: not a readable Parquet file ({e})") from e
+    if table.schema.names != list(SCHEMAS[name]):
+        raise CorruptResult(
+            f"{path}: columns {table.schema.names} are not those of table {name!r}: {list(SCHEMAS[name])}"
+        )
+    return table.to_pylist()
 
 
 def read(name: str, path: Path) -> pd.DataFrame:
