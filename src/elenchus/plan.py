@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +15,8 @@ from elenchus.errors import UserError
 from elenchus.graph import RESULTS, Stage, digest_of, make, walk
 from elenchus.lab import Lab, Measured, Named, Published
 from elenchus.recipes import Recipe, load_all, pick
+
+LAST_BENCH = RESULTS / "bench.json"  # the section `bench` as it was run last, from the command line mostly
 
 
 @dataclass(frozen=True)
@@ -152,6 +155,18 @@ def load(root: Path, overrides: dict | None = None) -> Plan:
     plan = Plan(root, loaded, recipes)
     plan.chosen()
     return plan
+
+
+def with_last_bench(root: Path) -> Plan:
+    """Return `load`'s plan, with the section `bench` of the last `snakemake bench` where params.yaml has none."""
+    plan = load(root)
+    last = root / LAST_BENCH
+    if plan.config.bench.wanted or not last.is_file():
+        return plan
+    try:
+        return load(root, {"bench": json.loads(last.read_text())})
+    except (UserError, ValueError):  # its model or its data are gone: what it measured cannot be named any more
+        return plan
 
 
 def plan_recipe(config: Base, recipe: Recipe) -> RecipePlan:

@@ -50,6 +50,8 @@ def make(what: str, whole: plan.Plan, recipe: str, output: Path) -> None:
             from elenchus import views
 
             stamp(aside, views.write(whole, chosen))
+            if recipe == "bench":
+                views.replace(whole.root / plan.LAST_BENCH, whole.config.bench.model_dump_json(indent=1) + "\n")
         elif what == "evidence":
             from elenchus import evidence, pages
 

@@ -221,6 +221,7 @@ SCHEMAS: dict[str, dict[str, str]] = {
         "about": "str",  # the problem (solvers) or attempt (critics, correctors) that it is about
         "problem_id": "str",
         "sample": "int",
+        "prompt": "str",  # as the model read it, "" where imported
         "text": "str",
         "finish": "str",  # end, stop, length; "too long": the prompt did not fit; kept; scored; imported
         "tokens": "int?",  # written; null where imported

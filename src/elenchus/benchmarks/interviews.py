@@ -83,8 +83,6 @@ def hold(job: Job) -> tuple[list[dict], dict]:
         else by_text(job, prompt, asked, engine, renderer, room)
     )
     spent(job, engine)
-    first = next((t for t in asked), None)
-    about["first"] = renderer(prompt.messages(first.problem, **first.shown), prompt.reply).text if first else ""
     about["notes"] = notes(rows, room)
     return rows, about
 
@@ -130,6 +128,7 @@ def row(task: Task, sample: int, text: str, finish: str, rendered: asking.Render
         "about": task.about,
         "problem_id": task.problem.id,
         "sample": sample,
+        "prompt": rendered.text if rendered else "",
         "text": text,
         "finish": finish,
         "tokens": 0,
@@ -223,6 +222,7 @@ def by_words(
                 gain = math.fsum(next(yes).logprobs) - math.fsum(next(no).logprobs)
                 scores.append(1.0 / (1.0 + math.exp(-max(min(gain, 700.0), -700.0))))
             facts = {
+                "prompt": made[-1].text,
                 "scores": scores,
                 "prompt_tokens": sum(r.tokens for r in made),
                 "unknown": sum(r.unknown for r in made),

@@ -24,10 +24,10 @@ FOLDER = Path(__file__).parent / "prompts"
 
 @dataclass(frozen=True)
 class Roles:
-    """A benchmark's prompt files by role. published: whether critic and corrector get published solutions, not the model's own.
+    """A benchmark's prompt files by role.
 
-    splits: those that are measured on where the user names none; () for all that are there. shots: the split that worked
-    examples may come from, "" where there is none.
+    published: critic and corrector get published solutions, not the model's own. splits: what is measured on where the user
+    names none, the first of these that is there; () for all that are. shots: the split of worked examples, "" for none.
     """
 
     prompts: Mapping[str, str] = field(default_factory=dict)
@@ -59,7 +59,7 @@ SETS = {
     "game24": _own("expression.solver", "expression.corrector", splits=(), shots=""),
     "countdown_puzzles": _own("expression.solver", "expression.corrector"),
     "humaneval": _own("humaneval.solver", "code.corrector", shots=""),
-    "mbpp": _own("mbpp.solver", "code.corrector", splits=()),
+    "mbpp": _own("mbpp.solver", "code.corrector", splits=("test", "all")),
     "gsm8k_solutions": _judged("short.critic", "short.solver", "short.corrector"),
     "realcritic": _judged("short.critic", "short.solver", "realcritic.corrector"),
     "criticbench": _judged("criticbench.critic"),

@@ -90,7 +90,7 @@ def evaluate(lab: Lab, p: Bench, subject: Subject, root: Path) -> None:
         check_name(name, root)
         items = Items(lab, p, name, split, root)
         if model:
-            Evaluation(lab, p, items, model).run(roles.chosen(name, p.roles))
+            Evaluation(lab, p, items, model, subject.arm).run(roles.chosen(name, p.roles))
         for benchmark, role, file in subject.generations:
             if benchmark == name:
                 imported(lab, p, items, role, file)
@@ -143,6 +143,7 @@ class Evaluation:
     p: Bench
     items: Items
     model: Stage
+    arm: str
 
     def run(self, wanted: tuple[str, ...]) -> None:
         """Describe the stages of the roles that are wanted, and measure them."""
@@ -165,7 +166,12 @@ class Evaluation:
         file = roles.prompt(name, prompt or role, p.prompts)
         asking.read(file["name"], file["text"])  # what is wrong with it is said before anything runs
         inputs = {k: v for k, v in given.items() if not isinstance(v, int | float) and v is not None}
-        sampling = {"temperature": p.temperature, "top_p": p.top_p, "max_tokens": p.max_tokens}
+        sampling = {
+            "batch_size": self.lab.config.engine.batch_size,
+            "temperature": p.temperature,
+            "top_p": p.top_p,
+            "max_tokens": p.max_tokens,
+        }
         params = {"role": role, "mode": mode, "prompt": file, "shots": shots(p.shots_file, role), **sampling}
         params |= {k: v for k, v in given.items() if k not in inputs and v is not None}
         if role == "solver" and p.shots:
@@ -173,10 +179,10 @@ class Evaluation:
             inputs |= self.items.examples()
         if mode == "head":
             inputs["head"] = self.lab.stage("taken_head", "head", head(p.head, self.items.root))
-            params = {"batch_size": self.lab.config.engine.batch_size, **params}
         else:
             inputs["model"] = self.model
-            params = self.lab._engine(params)
+            engine = self.lab.config.engine.of_stage()
+            params |= {"engine": engine} if engine else {}
         return self.lab.stage(
             "ask",
             self.called(f"{role}-{mode}" if mode != "written" else role),
@@ -236,7 +242,7 @@ class Evaluation:
             spent = [s for s in (own, said, fixed) if s]
             beside = "majority vote at the corrector's tokens"
             self.grade("vote", pool, subject=beside, spent=spent)
-            arm, label = self.lab._arm, self.items.label
+            arm, label = self.arm, self.items.label
             self.lab.compare(
                 f"{label}: correction against a {beside}" + (f" ({arm})" if len(self.lab.recipe.arms) > 1 else ""),
                 "accuracy",
@@ -305,7 +311,7 @@ def versions(root: Path, name: str, split: str) -> list[dict]:
             f"  elenchus data get {name} --from <folder>"
         )
     default = roles.of(name).splits
-    wanted = [split] if split else [s for s in there if s in default] or ([] if default else list(there))
+    wanted = [split] if split else [s for s in default if s in there][:1] if default else list(there)
     for s in wanted or default:
         if s not in there:
             raise UserError(
@@ -324,8 +330,9 @@ def version(name: str, folder: Path) -> str:
             p for p in found if store.digest(how, json.loads((p / "manifest.json").read_text())["sources"]) == p.name
         ]
         if not found:
+            get = f"elenchus data get {name} --from <folder>"
             raise UserError(
-                f"{folder}: written by an older version of the loader of {name}; get it again with\n  elenchus data get {name} --from <folder>"
+                f"{folder}: written by an older version of the loader of {name}; get it again with\n  {get}"
             )
     if len(found) > 1:
         raise UserError(
@@ -351,21 +358,15 @@ def model(path: str, root: Path) -> Subject:
     real = folder.resolve()
     inner = "model" if (folder / "model" / "config.json").is_file() else ""
     holds = folder / inner
-    lacking = [
-        what
-        for what, ok in (
-            ("config.json", (holds / "config.json").is_file()),
-            ("weights as .safetensors", any(holds.glob("*.safetensors"))),
-            (
-                "a tokenizer (tokenizer.json or tokenizer_config.json)",
-                any((holds / f"tokenizer{x}").is_file() for x in (".json", "_config.json", ".model")),
-            ),
-        )
-        if not ok
-    ]
-    if lacking:
-        there = ", ".join(sorted(f.name for f in holds.iterdir())[:12]) or "nothing"
-        raise UserError(f"bench.model: {path} lacks {' and '.join(lacking)}; it holds {there}")
+    there = {f.name for f in holds.iterdir()}
+    wanted = {
+        "config.json": "config.json" in there,
+        "weights as .safetensors": any(name.endswith(".safetensors") for name in there),
+        "a tokenizer (tokenizer.json)": bool(there & {"tokenizer.json", "tokenizer_config.json", "tokenizer.model"}),
+    }
+    if lacking := [what for what, ok in wanted.items() if not ok]:
+        holding = ", ".join(sorted(there)[:12]) or "nothing"
+        raise UserError(f"bench.model: {path} lacks {' and '.join(lacking)}; it holds {holding}")
     name = f"{real.parent.name}-{real.name[:6]}" if re.fullmatch(r"[0-9a-f]{16}", real.name) else real.name
     name = f"{real.parent.name}-{name}" if name == "model" else name
     where = str(Path(path) / inner) if inner else path
