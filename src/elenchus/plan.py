@@ -30,6 +30,7 @@ class RecipePlan:
     summary: Stage
     claims: tuple[Claim, ...] = ()
     page: str = ""  # digest of the templates in workflow/report
+    at_hand: tuple[str, ...] = ()  # published test sets on this machine, which training is held against
 
     @cached_property
     def stages(self) -> tuple[Stage, ...]:
@@ -40,11 +41,11 @@ class RecipePlan:
     def digest(self) -> str:
         """Return the digest of the whole: what names the recipe's records (its views' code included)."""
         names = [[n.name, n.arm, n.seed, n.round, n.stage.digest] for n in self.named]
-        views = [code_digest(f"elenchus.{m}") for m in ("views", "report", "tracking")]
+        views = [code_digest(f"elenchus.{m}") for m in ("views", "report", "tracking", "contamination")]
         texts = [self.recipe.title, self.recipe.summary, self.recipe.departures]
         texts += [c.model_dump(mode="json") for c in self.claims]
         published = [[p.name, p.stage.digest, p.table, p.description] for p in self.published]
-        return digest_of([self.recipe.id, names, self.summary.digest, views, self.page, texts, published])
+        return digest_of([self.recipe.id, names, self.summary.digest, views, self.page, texts, published, self.at_hand])
 
     def record(self, what: str) -> Path:
         """Return the path of a record of this recipe: its report, its tracking stamp, its view stamp."""
@@ -64,7 +65,7 @@ class Plan:
         """Return the plan of one recipe (cached: a recipe is wired once)."""
         chosen = pick(self.recipes, name)
         if chosen.id not in self._plans:
-            self._plans[chosen.id] = replace(plan_recipe(self.config, chosen), page=self._page)
+            self._plans[chosen.id] = replace(plan_recipe(self.config, chosen), page=self._page, at_hand=self._at_hand)
         return self._plans[chosen.id]
 
     def evidence(self, name: str) -> RecipePlan:
@@ -72,7 +73,7 @@ class Plan:
         chosen = pick(self.recipes, name)
         if chosen.id not in self._evidence:
             config = self.config.model_copy(update={"seeds": self.config.evidence.seeds})
-            self._evidence[chosen.id] = replace(plan_recipe(config, chosen), page=self._page)
+            self._evidence[chosen.id] = replace(plan_recipe(config, chosen), page=self._page, at_hand=self._at_hand)
         return self._evidence[chosen.id]
 
     def evidence_of(self, digest: str) -> RecipePlan:
@@ -103,6 +104,12 @@ class Plan:
     @cached_property
     def _page(self) -> str:
         return digest_of([[p.name, p.read_text()] for p in sorted((self.root / "workflow" / "report").glob("*.j2"))])
+
+    @cached_property
+    def _at_hand(self) -> tuple[str, ...]:
+        from elenchus import contamination
+
+        return contamination.at_hand(self.root)
 
     @cached_property
     def _plans(self) -> dict[str, RecipePlan]:

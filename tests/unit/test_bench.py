@@ -238,7 +238,9 @@ def test_a_process_head_is_a_critic(project, llama):
     from elenchus.training import process_head
 
     get(project, "processbench")
-    process_head.save(*process_head.new(llama), project / "head", {"loss": "bce"})
+    process_head.save(
+        *process_head.new(byte_llama.make(project / "chat", template=CHAT)), project / "head", {"loss": "bce"}
+    )
     section = {"model": str(llama), "benchmarks": "processbench", "critic": "head", "items": 4}
     with pytest.raises(UserError, match=r"needs bench\.head"):
         plan.load(project, section).recipe("bench")
@@ -355,7 +357,7 @@ def test_a_file_of_replies_that_does_not_fit_is_refused(project, change, says):
         ({"benchmarks": "pcbench"}, "its grading needs a judge"),
         ({"benchmarks": "crafting"}, "acted out"),
         ({"benchmarks": []}, "none is named"),
-        ({"benchmarks": "gsm8k", "model": "no/folder/here"}, "bench.model: .*hf download"),
+        ({"benchmarks": "gsm8k", "model": "no/folder/here"}, "bench.model: (.|\n)*hf download"),
         ({"benchmarks": "gsm8k", "model": "./nowhere"}, r"bench\.model: no folder \./nowhere"),
         ({"benchmarks": "gsm8k", "model": "empty"}, "lacks config.json and weights as .safetensors and a tokenizer"),
         (

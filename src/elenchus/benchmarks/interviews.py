@@ -237,6 +237,10 @@ def by_head(job: Job, asked: list[Task]) -> list[dict]:
     from elenchus.training import process_head
 
     scorer = process_head.load(job.inputs["head"].dir("process_head"), batch_size=job.params.batch_size)
+    if not scorer.tokenizer.chat_template:
+        raise UserError(
+            "bench.head: its tokenizer has no chat template, so it is not known how questions were put to it in training"
+        )
     room = scorer.model.config.get_text_config().max_position_embeddings
     lengths = [len(process_head.encode(scorer.tokenizer, t.problem.prompt, t.attempt["steps"])[0]) for t in asked]
     short = [t for t, n in zip(asked, lengths, strict=True) if n <= room]

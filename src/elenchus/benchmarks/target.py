@@ -88,9 +88,10 @@ def evaluate(lab: Lab, p: Bench, subject: Subject, root: Path) -> None:
     for asked in p.benchmarks:
         name, _, split = asked.partition("/")
         check_name(name, root)
+        wanted = roles.chosen(name, p.roles)
         items = Items(lab, p, name, split, root)
         if model:
-            Evaluation(lab, p, items, model, subject.arm).run(roles.chosen(name, p.roles))
+            Evaluation(lab, p, items, model, subject.arm).run(wanted)
         for benchmark, role, file in subject.generations:
             if benchmark == name:
                 imported(lab, p, items, role, file)
