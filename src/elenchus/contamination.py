@@ -77,6 +77,8 @@ def report(plan: Plan, recipe: RecipePlan, n: int = overlap.N) -> dict:
     from elenchus import findings
 
     read, unkept = sources(recipe)
+    if not read:
+        return {"n": n, "tables": 0, "texts": 0, "not_kept": unkept, "against": []}
     trained: dict[str, None] = {}  # each text once, in order
     ids: set[str] = set()
     for stage, table in read:

@@ -28,7 +28,6 @@ FOLDERS = {  # where an excerpt of each set is
     "gsm8k_solutions": FIXTURES / "gsm8k",
 }
 CHAT = "{% for m in messages %}[{{ m.role }}] {{ m.content }}\n{% endfor %}{% if add_generation_prompt %}[assistant] {% endif %}"
-PARAMS = "recipes: [elenchus]\nseeds: [0]\nproblems: {train: 64, test: 6}\n"
 
 
 def get(root: Path, *names: str) -> None:
@@ -37,14 +36,18 @@ def get(root: Path, *names: str) -> None:
         store.get(name, benchmarks.load(name), FOLDERS[name], root, None, lambda line: None)
 
 
+def new(folder: Path) -> Path:
+    """Make `folder` a project without recipes."""
+    (folder / "workflow" / "recipes").mkdir(parents=True)
+    (folder / "params.yaml").write_text("seeds: [0]\nrecipes: []\nproblems: {train: 64, test: 6}\n")
+    return folder
+
+
 @pytest.fixture
 def project(tmp_path, monkeypatch) -> Path:
     """A project without recipes; the working directory is in it."""
-    (tmp_path / "workflow" / "recipes").mkdir(parents=True)
-    (tmp_path / "workflow" / "report").symlink_to(ROOT / "workflow" / "report")
-    (tmp_path / "params.yaml").write_text("seeds: [0]\nrecipes: []\nproblems: {train: 64, test: 6}\n")
     monkeypatch.chdir(tmp_path)
-    return tmp_path
+    return new(tmp_path)
 
 
 @pytest.fixture(scope="session")
@@ -390,3 +393,101 @@ def test_the_command_lines_keys_stand_in_the_section(llama):
         "seeds": [1],
     }
     assert config.spread({"seeds": [1]}) == {"seeds": [1]}
+
+
+# -- export ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """Return (plan, recipe) of replies to two benchmarks, two to each question of one."""
+    root = new(tmp_path_factory.mktemp("measured") / "project")
+    get(root, "gsm8k", "processbench")
+    lines = [{**r, "sample": i} for i, a in enumerate(AUTHORS[2:]) for r in solutions(FOLDERS["gsm8k"], a)[0]]
+    judged = [
+        {"id": i.key, "text": f"\\boxed{{{i.solutions[0].first_error}}}"}
+        for i in benchmarks.items("processbench", FOLDERS["processbench"])
+    ]
+    files = {"gsm8k.solver": write(root / "a.jsonl", lines), "processbench.critic": write(root / "b.jsonl", judged)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        return bench(root, generations=files, benchmarks=["gsm8k", "processbench"])
+
+
+@pytest.fixture
+def exported(measured, tmp_path):
+    """Return (folder to export to, plan, recipe)."""
+    return tmp_path / "out", *measured
+
+
+def test_export_to_lm_evaluation_harness(exported):
+    from elenchus import exporting
+
+    to, whole, recipe = exported
+    written = exporting.export(whole, recipe, "lm-eval", to)
+    (results,) = [f for f in written if f.name.startswith("results_")]
+    found = json.loads(results.read_text())
+    assert found["results"]["processbench_critic"]["first_error_f1,none"] == 1.0
+    assert found["n-samples"]["gsm8k_solver"] == {"original": 10, "effective": 10}
+    (file,) = [f for f in written if f.name.startswith("samples_gsm8k_solver_")]
+    rows = [json.loads(line) for line in file.open()]
+    assert [r["doc_id"] for r in rows] == list(range(10)) and all(len(r["resps"][0]) == 2 for r in rows)
+    right = [r["correct"] for r in rows]
+    assert sum(right) / len(right) == found["results"]["gsm8k_solver"]["accuracy,none"]
+    again = exporting.export(whole, recipe, "lm-eval", to)
+    assert again == written and json.loads(results.read_text()) == found
+    assert exporting.restricted(recipe) == [
+        "processbench: do not publish its items: the subset math is derived from MATH"
+    ]
+
+
+def test_lm_evaluation_harness_reads_the_export(exported):
+    """Its own schema of results and samples takes them, and its table shows them."""
+    schema = pytest.importorskip("lm_eval.result_schema", reason="lm_eval is not installed (checked with 0.4.13)")
+    from lm_eval import utils
+    from pydantic import TypeAdapter
+
+    from elenchus import exporting
+
+    to, whole, recipe = exported
+    names = [str(f) for f in exporting.export(whole, recipe, "lm-eval", to)]
+    (results,), rows = utils.get_results_filenames(names), utils.get_sample_results_filenames(names)
+    found = json.loads(Path(results).read_text())
+    TypeAdapter(schema.EvalResults).validate_python(found)
+    assert utils.get_file_datetime(results) and len(rows) == 2
+    for file in rows:
+        for line in Path(file).read_text().splitlines():
+            TypeAdapter(schema.SampleResult).validate_python(json.loads(line))
+    table = utils.make_table(found)
+    assert "processbench critic" in table and "first_error_f1" in table
+
+
+def test_inspect_reads_the_export(exported):
+    logs = pytest.importorskip("inspect_ai.log", reason="inspect_ai is not installed (checked with 0.3.285)")
+
+    from elenchus import exporting
+
+    to, whole, recipe = exported
+    written = exporting.export(whole, recipe, "inspect", to)
+    read = {log.eval.task: log for log in (logs.read_eval_log(str(f)) for f in written)}
+    solver = read["gsm8k solver"]
+    assert solver.status == "success" and solver.eval.config.epochs == 2 and len(solver.samples) == 20
+    right = [s.scores["elenchus"].value == "C" for s in solver.samples]
+    assert sum(right) / len(right) == solver.results.scores[0].metrics["accuracy"].value
+    assert solver.samples[0].output.completion and solver.samples[0].target
+    critic = read["processbench critic"]
+    assert all(s.scores["elenchus"].value == "C" for s in critic.samples)
+    assert {i.name for i in map(Path, (i.name for i in logs.list_eval_logs(str(to))))} == {f.name for f in written}
+
+
+@pytest.mark.parametrize(
+    ("form", "arm", "says"),
+    [("lm_eval", None, "'lm_eval'; did you mean 'lm-eval'"), ("inspect", "generation", "did you mean 'generations'")],
+)
+def test_an_export_that_cannot_be_is_refused(exported, form, arm, says):
+    from elenchus import exporting
+
+    to, whole, recipe = exported
+    with pytest.raises(UserError, match=says):
+        exporting.export(whole, recipe, form, to, arm)
+    assert not to.exists()

@@ -55,6 +55,6 @@ if "bench" not in plan.recipes:
     rule bench:
         localrule: True
         shell:
-            "echo \"elenchus: bench: name what is evaluated, for example\n"
+            'echo "elenchus: bench: name what is evaluated, for example\n'
             "  snakemake bench --config model=<folder, hub id or result> 'benchmarks=[gsm8k]'\n"
-            "or in the section bench of params.yaml\" >&2; exit 1"
+            'or in the section bench of params.yaml" >&2; exit 1'
