@@ -10,7 +10,7 @@ from pydantic import Field
 from elenchus import seeds
 from elenchus.engines.settings import Sampler
 from elenchus.job import Job
-from elenchus.stages import Estimate
+from elenchus.stages import LAPTOP, Estimate, Lengths
 
 
 class Params(Sampler):
@@ -67,8 +67,12 @@ def run(job: Job) -> None:
     job.write("solutions", rows)
 
 
-def estimate(params: Params, rows: dict[str, int]) -> Estimate:
-    """Return the estimate: five steps of 7 tokens, half of them tried twice, each judged in 10 on 40 of prompt."""
+def estimate(params: Params, rows: dict[str, int], tokens: Lengths = LAPTOP) -> Estimate:
+    """Return the estimate: steps and judgements of them, half of them tried twice."""
     found = rows.get("problems", 0) * params.n
-    steps = int(5 * found * (1.5 if params.tries > 1 else 1))
-    return Estimate(rows=found, sampled=17 * steps, prompt=70 * steps)
+    steps = int(tokens.steps * found * (1.5 if params.tries > 1 else 1))
+    return Estimate(
+        rows=found,
+        sampled=(tokens.step + tokens.judgement) * steps,
+        prompt=(tokens.problem + tokens.around + tokens.prefix) * steps,
+    )
