@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 from elenchus import stages
 from elenchus.graph import RESULTS, Stage
 from elenchus.plan import Plan
-from elenchus.stages import Estimate
+from elenchus.stages import LAPTOP, Estimate, Lengths
 
 # Two laptop cores, a model of half a million parameters: tokens a second where nothing has been measured yet.
 SAMPLED, PROMPT, TRAINED = 12_000, 60_000, 22_000
@@ -66,8 +67,8 @@ def seconds_of(kind: str, expected: Estimate, rates: dict[str, tuple[float, floa
     return work + START["torch" if stages.trains(kind) or (stages.writes(kind) and work > 0) else "other"]
 
 
-def expectations(chosen: list[Stage]) -> dict[str, Estimate]:
-    """Return {digest: estimate} of stages given parents first; an input of many counts the rows of all."""
+def expectations(chosen: Iterable[Stage], tokens: Lengths = LAPTOP) -> dict[str, Estimate]:
+    """Return {digest: estimate} of stages given parents first, of texts of these lengths; an input of many counts the rows of all."""
     found: dict[str, Estimate] = {}
     for stage in chosen:
         rows = {}
@@ -75,7 +76,7 @@ def expectations(chosen: list[Stage]) -> dict[str, Estimate]:
             sources = given if isinstance(given, tuple) else (given,)
             rows[name] = sum(found[s.digest].rows for s in sources)
         module = stages.load(stage.kind)
-        found[stage.digest] = module.estimate(module.Params.model_validate(stage.params), rows)
+        found[stage.digest] = module.estimate(module.Params.model_validate(stage.params), rows, tokens)
     return found
 
 

@@ -71,8 +71,5 @@ def estimate(params: Params, rows: dict[str, int], tokens: Lengths = LAPTOP) -> 
     """Return the estimate: steps and judgements of them, half of them tried twice."""
     found = rows.get("problems", 0) * params.n
     steps = int(tokens.steps * found * (1.5 if params.tries > 1 else 1))
-    return Estimate(
-        rows=found,
-        sampled=(tokens.step + tokens.judgement) * steps,
-        prompt=(tokens.problem + tokens.around + tokens.prefix) * steps,
-    )
+    read = tokens.problem + tokens.around + tokens.prefix
+    return Estimate(rows=found, sampled=(tokens.step + tokens.judgement) * steps, prompt=read * steps)

@@ -185,11 +185,9 @@ def _statistics(rows: list[dict], exact: list[tuple[float, float]], filtered: bo
 
 
 def estimate(params: Params, rows: dict[str, int], tokens: Lengths = LAPTOP) -> Estimate:
-    """Return the estimate: pairs of four critics, each critique revised `samples` times by one reviser."""
+    """Return the estimate: pairs of four critics; where there are revisers, each critique revised `samples` times."""
     critiques = rows.get("critiques", 0) or 4 * rows.get("solutions", 0)
-    revisions = critiques * params.samples
-    return Estimate(
-        rows=2 * critiques,
-        sampled=min(tokens.refinement, params.max_tokens) * revisions,
-        prompt=tokens.criticised * critiques,
-    )
+    if "revisers" not in rows:
+        return Estimate(rows=2 * critiques)
+    written = min(tokens.refinement, params.max_tokens) * critiques * params.samples
+    return Estimate(rows=2 * critiques, sampled=written, prompt=tokens.criticised * critiques)
