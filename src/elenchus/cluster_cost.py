@@ -8,7 +8,7 @@ sequence's keys and values; what is slower of the two counts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 
 from pydantic import Field, ValidationError
@@ -24,7 +24,16 @@ from elenchus.stages import Estimate, Lengths
 
 # Mathematical problems with worked solutions, in tokens of a pretrained model's tokenizer.
 LENGTHS = Lengths(
-    problem=120, around=30, solution=300, steps=8, step=40, critique=400, refinement=300, judgement=150, turns=10, action=30
+    problem=120,
+    around=30,
+    solution=300,
+    steps=8,
+    step=40,
+    critique=400,
+    refinement=300,
+    judgement=150,
+    turns=10,
+    action=30,
 )
 # The same lengths in words, for the table of assumptions.
 MEANT = {
@@ -45,31 +54,49 @@ class Assumptions(Section):
     """What the arithmetic takes for granted beside texts' lengths. None of it is measured on a GPU."""
 
     card: str = Field("NVIDIA H100 80GB HBM3", description="the GPU, as src/elenchus/gpus.py names it")
-    writing: float = Field(0.5, gt=0, le=1, description="share of the memory's or the card's peak that vLLM reaches writing")
+    writing: float = Field(
+        0.5, gt=0, le=1, description="share of the memory's or the card's peak that vLLM reaches writing"
+    )
     reading: float = Field(0.4, gt=0, le=1, description="share of peak FLOP/s in reading prompts")
     training: float = Field(
-        0.35, gt=0, le=1, description="share of peak FLOP/s in training (Llama 3, 2407.21783: 0.38 to 0.43 on large clusters)"
+        0.35,
+        gt=0,
+        le=1,
+        description="share of peak FLOP/s in training (Llama 3, 2407.21783: 0.38 to 0.43 on large clusters)",
     )
     own_writing: float = Field(
-        0.1, gt=0, le=1, description="as `writing`, where a trainer samples with transformers and float32 weights (GRPO)"
+        0.1,
+        gt=0,
+        le=1,
+        description="as `writing`, where a trainer samples with transformers and float32 weights (GRPO)",
     )
-    splitting: float = Field(0.85, gt=0, le=1, description="share of speed that is left where a training is split over GPUs")
+    splitting: float = Field(
+        0.85, gt=0, le=1, description="share of speed that is left where a training is split over GPUs"
+    )
     trained_bytes: float = Field(
-        16, gt=0, description="bytes a trained parameter takes: weight, gradient, two of AdamW's, float32 (ZeRO, 1910.02054)"
+        16,
+        gt=0,
+        description="bytes a trained parameter takes: weight, gradient, two of AdamW's, float32 (ZeRO, 1910.02054)",
     )
     frozen_bytes: float = Field(4, gt=0, description="bytes a parameter of a reference or an actor beside it takes")
     spare: float = Field(0.2, ge=0, lt=1, description="share of a GPU's memory kept for activations, keys and values")
     disk: float = Field(1.0e9, gt=0, description="bytes a second from the shared file system")
     start_tables: float = Field(20, ge=0, description="seconds before a stage without a model begins to work")
-    start_writing: float = Field(120, ge=0, description="seconds before a stage that samples begins, its weights not counted")
+    start_writing: float = Field(
+        120, ge=0, description="seconds before a stage that samples begins, its weights not counted"
+    )
     start_training: float = Field(60, ge=0, description="seconds before a training begins, its weights not counted")
     rows: float = Field(1000, gt=0, description="rows a second of stages that only move tables")
     row_bytes: float = Field(100, ge=0, description="bytes a row of a table takes beside its texts, on disk")
     token_bytes: float = Field(4, ge=0, description="bytes a written token takes in tables, on disk")
-    stage_files: float = Field(8, ge=0, description="files of a stage, its log and its manifests included")
+    stage_files: float = Field(
+        7, ge=0, description="files of a stage, its log included (the evidence's have 5.3 and a log)"
+    )
     small: int = Field(600_000, ge=1, description="parameters of the model that the workflow trains itself, on a CPU")
     queue: float = Field(60, ge=0, description="seconds from a job's submission to its start on an idle cluster")
-    planning: float = Field(33 / 20_000, gt=0, description="seconds of Snakemake's planning for each stage (docs/speed.md)")
+    planning: float = Field(
+        33 / 20_000, gt=0, description="seconds of Snakemake's planning for each stage (docs/speed.md)"
+    )
 
 
 @dataclass(frozen=True)
@@ -121,7 +148,9 @@ def assume(given: Iterable[str]) -> tuple[Assumptions, Lengths]:
             own[name] = value
         else:
             names = [*Assumptions.model_fields, *sorted(known)]
-            raise UserError(f"--assume {text}: unknown name {name!r}{did_you_mean(name, names)}; names: {', '.join(names)}")
+            raise UserError(
+                f"--assume {text}: unknown name {name!r}{did_you_mean(name, names)}; names: {', '.join(names)}"
+            )
     try:
         made = Assumptions.model_validate(own)
     except ValidationError as e:
@@ -134,6 +163,7 @@ def needs(chosen: Iterable[Stage], a: Assumptions, lengths: Lengths = LENGTHS) -
     """Return what each stage takes, in the order given: parents first."""
     chosen = list(chosen)
     expected = expectations(chosen, lengths)
+    small = expectations(chosen)  # the workflow's own model writes the laptop's texts
     models: dict[str, str] = {}
     seeded: dict[str, bool] = {}
     found = []
@@ -143,7 +173,8 @@ def needs(chosen: Iterable[Stage], a: Assumptions, lengths: Lengths = LENGTHS) -
         # the summary is one over all seeds
         seeded[s.digest] = s.kind != "summary" and (s.seed is not None or any(seeded[p.digest] for p in s.parents))
         rows = sum(expected[p.digest].rows for p in s.parents)
-        found.append(need(s, expected[s.digest], rows, models[s.digest], seeded[s.digest], a, lengths))
+        e = expected[s.digest] if models[s.digest] else small[s.digest]
+        found.append(need(s, e, rows, models[s.digest], seeded[s.digest], a, lengths))
     return found
 
 
@@ -161,7 +192,11 @@ def need(s: Stage, e: Estimate, given: int, model: str, seeded: bool, a: Assumpt
         width = width_of(s, work, facts, a)
         load = models_of(s) * 4 * parameters / a.disk  # the workflow saves weights in float32
         start = (a.start_training if work == "trains" else a.start_writing) + load
-        busy = trainer_seconds(s, e, facts, width, a, lengths) if work == "trains" else writer_seconds(s, e, facts, a, lengths)
+        busy = (
+            trainer_seconds(s, e, facts, width, a, lengths)
+            if work == "trains"
+            else writer_seconds(s, e, facts, a, lengths)
+        )
     tables = e.rows * a.row_bytes + (0 if work == "trains" else e.sampled * a.token_bytes)
     counts = (e.sampled, e.prompt, e.trained)
     return Need(s, model, work, width, start, busy, *counts, kept_of(s, work, parameters), tables, seeded)
@@ -239,12 +274,17 @@ def referred(s: Stage) -> bool:
     return s.kind in ("dpo", "step_dpo") or (s.kind == "grpo" and s.params["beta"] > 0)
 
 
-def tasks(found: list[Need], groups: dict[str, int] | None = None) -> list[Task]:
-    """Return the jobs of stages for the simulated scheduler; groups: {kind: stages in one job}, as the Slurm profile has them."""
+def tasks(found: Sequence[Need], groups: dict[str, int] | None = None, side_by_side: int = 1) -> list[Task]:
+    """Return the jobs of stages for the simulated scheduler; groups: {kind: stages in one job}, so many of them at a time."""
     place = {n.stage.digest: i for i, n in enumerate(found)}
     made = [Task(n.seconds, n.gpus, tuple(sorted({place[p.digest] for p in n.stage.parents}))) for n in found]
-    chunks = []
-    for kind, size in (groups or {}).items():
-        own = [i for i, n in enumerate(found) if n.stage.kind == kind]
-        chunks += [own[k : k + size] for k in range(0, len(own), size)]
-    return grouped(made, chunks)
+    return grouped(made, chunks([n.stage for n in found], groups or {}), side_by_side)
+
+
+def chunks(chosen: Sequence[Stage], groups: dict[str, int]) -> list[list[int]]:
+    """Return which stages go into one job, in the plan's order: `groups[kind]` of a kind."""
+    found = []
+    for kind, size in groups.items():
+        own = [i for i, s in enumerate(chosen) if s.kind == kind]
+        found += [own[k : k + size] for k in range(0, len(own), size)]
+    return found

@@ -36,11 +36,14 @@ class Schedule:
         return max(self.ends, default=0.0)
 
 
-def run(tasks: Sequence[Task], gpus: int, *, queue: float = 0.0, at_once: int = 0) -> Schedule:
+def run(
+    tasks: Sequence[Task], gpus: int, *, queue: float = 0.0, at_once: int = 0, rank: Sequence[int] | None = None
+) -> Schedule:
     """Return the schedule of `tasks` on `gpus` GPUs.
 
     queue: seconds from a job's submission to when it could start. at_once: jobs that are submitted and not done at any time
-    (Snakemake's `--jobs`), 0: no limit. UserError where a task wants more GPUs than there are.
+    (Snakemake's `--jobs`), 0: no limit. rank: each task's place in the order of those that could start, all different; None: the
+    plan's order. UserError where a task wants more GPUs than there are.
     """
     if (widest := max((t.gpus for t in tasks), default=0)) > gpus:
         raise UserError(f"{gpus} GPUs are too few: a stage needs {widest} at once")
@@ -50,15 +53,17 @@ def run(tasks: Sequence[Task], gpus: int, *, queue: float = 0.0, at_once: int = 
         for p in set(t.parents):
             children[p].append(i)
     starts, ends = [0.0] * len(tasks), [0.0] * len(tasks)
-    ready = [i for i, n in enumerate(missing) if not n]  # parents done, not submitted; in order, so a heap
-    could: list[int] = []  # submitted, out of the queue, waiting for GPUs
+    rank = range(len(tasks)) if rank is None else rank
+    ready = [(rank[i], i) for i, n in enumerate(missing) if not n]  # parents done, not submitted
+    heapq.heapify(ready)
+    could: list[tuple[int, int]] = []  # submitted, out of the queue, waiting for GPUs
     events: list[tuple[float, bool, int]] = []  # (when, whether the task comes out of the queue or else ends, which)
     now, free, under_way = 0.0, gpus, 0
 
     def submit() -> None:
         nonlocal under_way
         while ready and (not at_once or under_way < at_once):
-            heapq.heappush(events, (now + queue, True, heapq.heappop(ready)))
+            heapq.heappush(events, (now + queue, True, heapq.heappop(ready)[1]))
             under_way += 1
 
     def start(i: int) -> None:
@@ -73,7 +78,7 @@ def run(tasks: Sequence[Task], gpus: int, *, queue: float = 0.0, at_once: int = 
         while events and events[0][0] == now:  # all of one moment, before GPUs are given away
             _, out_of_queue, i = heapq.heappop(events)
             if out_of_queue and tasks[i].gpus:
-                heapq.heappush(could, i)
+                heapq.heappush(could, (rank[i], i))
             elif out_of_queue:
                 start(i)
             else:
@@ -81,14 +86,14 @@ def run(tasks: Sequence[Task], gpus: int, *, queue: float = 0.0, at_once: int = 
                 for c in children[i]:
                     missing[c] -= 1
                     if not missing[c]:
-                        heapq.heappush(ready, c)
+                        heapq.heappush(ready, (rank[c], c))
                 submit()
         too_wide = []
         while could and free:
-            i = heapq.heappop(could)
-            start(i) if tasks[i].gpus <= free else too_wide.append(i)
-        for i in too_wide:
-            heapq.heappush(could, i)
+            placed = heapq.heappop(could)
+            start(placed[1]) if tasks[placed[1]].gpus <= free else too_wide.append(placed)
+        for placed in too_wide:
+            heapq.heappush(could, placed)
     return Schedule(tuple(starts), tuple(ends))
 
 
@@ -100,6 +105,18 @@ def work(tasks: Sequence[Task]) -> float:
 def critical_path(tasks: Sequence[Task], queue: float = 0.0) -> float:
     """Return the seconds of the longest chain of tasks, each with its wait in the queue: no number of GPUs is faster."""
     return longest(tasks, lambda t: queue + t.seconds)
+
+
+def longest_first(tasks: Sequence[Task], queue: float = 0.0) -> list[int]:
+    """Return each task's rank where the one with the longest chain still behind it, itself included, comes first."""
+    behind = [queue + t.seconds for t in tasks]
+    for i in reversed(range(len(tasks))):
+        for p in tasks[i].parents:
+            behind[p] = max(behind[p], queue + tasks[p].seconds + behind[i])
+    ranks = [0] * len(tasks)
+    for rank, i in enumerate(sorted(range(len(tasks)), key=lambda i: -behind[i])):
+        ranks[i] = rank
+    return ranks
 
 
 def at_least(tasks: Sequence[Task], gpus: int, queue: float = 0.0) -> float:

@@ -58,6 +58,10 @@ def test_the_plan_s_order_decides_who_comes_first():
     late = [Task(1), Task(1), Task(2)]
     assert schedule.run(late, 2).makespan == 3
     assert schedule.run(late[::-1], 2).makespan == 2
+    assert schedule.longest_first(late) == [1, 2, 0]
+    assert schedule.run(late, 2, rank=schedule.longest_first(late)).makespan == 2
+    # the short task that much depends on before the long one that nothing does
+    assert schedule.longest_first([Task(5), Task(1), Task(6, 1, (1,))]) == [2, 0, 1]
 
 
 def test_graham_s_bound_is_reached_by_its_own_example():
@@ -103,7 +107,9 @@ def graphs(draw, widest=1):
 def test_makespans_lie_between_the_bounds(tasks, gpus, queue):
     made = schedule.run(tasks, gpus, queue=queue).makespan
     assert schedule.at_least(tasks, gpus, queue) <= made + 1e-9
-    assert made <= schedule.graham(tasks, gpus, queue) + 1e-9
+    first = schedule.run(tasks, gpus, queue=queue, rank=schedule.longest_first(tasks, queue)).makespan
+    assert schedule.at_least(tasks, gpus, queue) - 1e-9 <= first
+    assert max(made, first) <= schedule.graham(tasks, gpus, queue) + 1e-9
     if not queue:
         best = schedule.at_least(tasks, gpus)
         assert made <= (2 - 1 / gpus) * best + 1e-9  # Graham 1969, against the lower bound on the best
