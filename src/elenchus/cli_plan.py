@@ -142,7 +142,7 @@ def cost(recipes: tuple[str, ...], assumed: tuple[str, ...], gpus: int | None, j
         return as_json({"assumptions": a.model_dump() | asdict(lengths), "totals": totals, "seconds": seconds})
     for head, rows in (
         (reproduction.HEAD, reproduction.recipes_rows(parts, every, a, slurm)),
-        reproduction.growth_rows(every, a, slurm),
+        reproduction.growth_rows(reproduction.growth(every, a, slurm), a),
     ):
         table = grid(*head[:1], *(name if name == "model" else f">{name}" for name in head[1:]))
         for row in rows:

@@ -232,6 +232,8 @@ def contents(root: Path) -> dict[Path, str]:
         "The papers' own scale, with estimated times:",
         "",
         *schedule_table(cluster, spans),
+        "",
+        *order_text(cluster, spans),
     ]
     return {root / PAGE: "\n".join(lines) + "\n", root / PLOT: draw(laptop, cluster, spans)}
 
@@ -379,11 +381,14 @@ def assumptions_table(a: Assumptions, lengths: Lengths) -> list[str]:
     return ["| name | value | |", "|---|---:|---|", *("| " + " | ".join(row) + " |" for row in rows)]
 
 
-def growth_rows(found: Sequence[Need], a: Assumptions, slurm: Slurm) -> tuple[list[str], list[list[str]]]:
-    """Return (head, rows) of what grows, as it is and at each factor of work and of seeds."""
-    cases = [("as above", grown(found, a, slurm))]
-    cases += [(f"{k} x the work of each stage", grown(found, a, slurm, work=k)) for k in GROWTH]
-    cases += [(f"{k} x the seeds", grown(found, a, slurm, seeds=k)) for k in GROWTH]
+def growth(found: Sequence[Need], a: Assumptions, slurm: Slurm) -> dict[tuple[int, int], Total]:
+    """Return {(times the work, times the seeds): what that takes}."""
+    cases = [(1, 1), *((k, 1) for k in GROWTH), *((1, k) for k in GROWTH)]
+    return {(w, s): grown(found, a, slurm, work=w, seeds=s) for w, s in cases}
+
+
+def growth_rows(cases: dict[tuple[int, int], Total], a: Assumptions) -> tuple[list[str], list[list[str]]]:
+    """Return (head, rows) of what grows."""
     head = [
         "",
         "stages",
@@ -398,7 +403,14 @@ def growth_rows(found: Sequence[Need], a: Assumptions, slurm: Slurm) -> tuple[li
     ]
     head += ["at least, on 64 GPUs", "on 512"]
     rows = []
-    for name, t in cases:
+    for (by_work, by_seeds), t in cases.items():
+        name = (
+            f"{by_work} x the work of each stage"
+            if by_work > 1
+            else f"{by_seeds} x the seeds"
+            if by_seeds > 1
+            else "as above"
+        )
         least = [max(t.path, t.gpu_hours * 3600 / g) for g in (64, 512)]
         rows.append(
             [
@@ -420,11 +432,12 @@ def growth_rows(found: Sequence[Need], a: Assumptions, slurm: Slurm) -> tuple[li
 
 def growth_table(found: Sequence[Need], a: Assumptions, slurm: Slurm) -> list[str]:
     """Return the table of growth and what breaks first, worked out from it."""
-    head, rows = growth_rows(found, a, slurm)
+    cases = growth(found, a, slurm)
+    head, rows = growth_rows(cases, a)
     limit = resources.MOST_MINUTES * 60
     lines = [*table(head, rows), ""]
     for k in GROWTH:
-        t = grown(found, a, slurm, work=k)
+        t = cases[k, 1]
         kinds: dict[str, float] = {}
         for n in found:
             if n.times(k).seconds > limit:
@@ -441,7 +454,7 @@ def growth_table(found: Sequence[Need], a: Assumptions, slurm: Slurm) -> list[st
             "GPUs on, the critical path is what is waited for."
         )
     for k in GROWTH:
-        t = grown(found, a, slurm, seeds=k)
+        t = cases[1, k]
         lines.append(
             f"- **{k} times the seeds**: no stage gets longer; up to {big(t.gpu_hours * 3600 / t.path)} GPUs have work. Snakemake plans "
             f"{big(t.stages)} stages in {t.stages * a.planning / 60:.2g} minutes (measured at 20,000, taken as linear) each time that it "
@@ -493,6 +506,16 @@ def schedule_table(scenarios: list[Scenario], spans: dict[int, dict[int, float |
                 [s.name, str(g), hours(made), hours(least), bound, f"{whole / made:.3g}", f"{whole / (made * g):.1%}"]
             )
     return table(["submitted as", "GPUs", "takes", "at least", "at most", "speed-up", "in use"], rows)
+
+
+def order_text(cluster: list[Scenario], spans: dict[int, dict[int, float | None]]) -> list[str]:
+    """Return what the order of stages is worth, at the number of GPUs where it is worth most."""
+    plain, first = spans[id(cluster[0])], spans[id(cluster[1])]
+    g = max((g for g in GPUS if plain[g] is not None), key=lambda g: plain[g] / first[g])
+    return [
+        f"The order is worth most on {g} GPUs: {hours(plain[g])} in the plan's order, {hours(first[g])} where stages with the",
+        "longest chain behind them go first. Snakemake gives priorities to rules, not to single jobs, so the workflow does not do that.",
+    ]
 
 
 def draw(laptop: list[Scenario], cluster: list[Scenario], spans: dict[int, dict[int, float | None]]) -> str:

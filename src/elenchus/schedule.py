@@ -181,7 +181,9 @@ def grouped(tasks: Sequence[Task], groups: Sequence[Sequence[int]], side_by_side
     made = []
     for u in order:
         members = [tasks[i] for i in units[u]]
-        alone = run([Task(t.seconds) for t in members], side_by_side if len(members) > 1 else 1)
-        width = sum(sorted((t.gpus for t in members), reverse=True)[:side_by_side])
-        made.append(Task(alone.makespan, width, tuple(sorted(place[p] for p in needs[u]))))
+        seconds, width = members[0].seconds, members[0].gpus
+        if len(members) > 1:
+            seconds = run([Task(t.seconds) for t in members], side_by_side).makespan
+            width = sum(sorted((t.gpus for t in members), reverse=True)[:side_by_side])
+        made.append(Task(seconds, width, tuple(sorted(place[p] for p in needs[u]))))
     return made
