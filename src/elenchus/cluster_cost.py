@@ -243,20 +243,25 @@ def number_bytes(s: Stage) -> int:
     return 4 if (s.params.get("engine") or {}).get("dtype", "float32") == "float32" else 2
 
 
-def written_a_second(facts: Shape, sequences: int, size: int, share: float, a: Assumptions, lengths: Lengths) -> float:
-    """Return the tokens a second that a GPU writes in so many sequences at once, with numbers of `size` bytes."""
-    card, n = gpus.card(a.card), facts.parameters - facts.beside
+def most_written(facts: Shape, sequences: int, size: int, context: int, card: gpus.Card) -> float:
+    """Return the tokens a second that a card writes at most, in so many sequences at once of `context` tokens each on average.
+
+    size: bytes of a number. Each step computes 2 N FLOPs a sequence, and reads the weights once and every sequence's keys and
+    values; the slower of the two bounds it (the roofline model, Williams and others 2009).
+    """
+    n = facts.parameters - facts.beside
     computing = 2 * n * sequences / (card.bf16 if size == 2 else card.float32)
-    moving = size * (n + sequences * lengths.solved * facts.kv_numbers) / card.bandwidth
-    return share * sequences / max(computing, moving)
+    moving = size * (n + sequences * context * facts.kv_numbers) / card.bandwidth
+    return sequences / max(computing, moving)
 
 
 def writer_seconds(s: Stage, e: Estimate, facts: Shape, a: Assumptions, lengths: Lengths) -> float:
     """Return the seconds of reading and writing of a stage that computes with a model."""
     size = number_bytes(s)
-    peak = gpus.card(a.card).bf16 if size == 2 else gpus.card(a.card).float32
-    written = e.sampled / written_a_second(facts, s.params.get("batch_size", 256), size, a.writing, a, lengths)
-    return e.prompt * 2 * (facts.parameters - facts.beside) / (peak * a.reading) + written
+    card = gpus.card(a.card)
+    peak = card.bf16 if size == 2 else card.float32
+    rate = a.writing * most_written(facts, s.params.get("batch_size", 256), size, lengths.solved, card)
+    return e.prompt * 2 * (facts.parameters - facts.beside) / (peak * a.reading) + e.sampled / rate
 
 
 def trainer_seconds(s: Stage, e: Estimate, facts: Shape, width: int, a: Assumptions, lengths: Lengths) -> float:
@@ -265,8 +270,8 @@ def trainer_seconds(s: Stage, e: Estimate, facts: Shape, width: int, a: Assumpti
     peak = card.bf16 if s.params["precision"] == "bfloat16" else card.float32
     each = (8 if s.params["activation_checkpointing"] else 6) + 2 * referred(s)
     flops = e.trained * each * n / a.training + e.prompt * 2 * n / a.reading
-    written = e.sampled / written_a_second(facts, s.params["batch"], 4, a.own_writing, a, lengths) if e.sampled else 0
-    return (flops / peak + written) / (width * (a.splitting if width > 1 else 1))
+    rate = a.own_writing * most_written(facts, s.params["batch"], 4, lengths.solved, card)
+    return (flops / peak + e.sampled / rate) / (width * (a.splitting if width > 1 else 1))
 
 
 def referred(s: Stage) -> bool:

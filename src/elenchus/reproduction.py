@@ -347,7 +347,7 @@ def arithmetic(found: Sequence[Need], a: Assumptions) -> list[str]:
         w = max(writers, key=lambda n: n.gpu_hours)
         facts, sequences = cluster_cost.shape(w.model), w.stage.params.get("batch_size", 256)
         b = cluster_cost.number_bytes(w.stage)
-        rate = cluster_cost.written_a_second(facts, sequences, b, a.writing, a, LENGTHS)
+        rate = a.writing * cluster_cost.most_written(facts, sequences, b, LENGTHS.solved, c)
         n, kv = (facts.parameters - facts.beside) / 1e9, b * LENGTHS.solved * facts.kv_numbers / 1e6
         lines.append(
             f"For example the longest stage that writes, `{w.stage.kind}` with {w.model}: N = {n:.2f} G, {b * n:.1f} GB of weights, "
