@@ -19,7 +19,7 @@ from elenchus.config import Section
 from elenchus.errors import UserError, did_you_mean
 from elenchus.estimates import expectations, work_of
 from elenchus.graph import Stage, explain
-from elenchus.schedule import Task, grouped
+from elenchus.schedule import Task, exact, grouped
 from elenchus.stages import Estimate, Lengths
 
 # Mathematical problems with worked solutions, in tokens of a pretrained model's tokenizer.
@@ -282,7 +282,7 @@ def referred(s: Stage) -> bool:
 def tasks(found: Sequence[Need], groups: dict[str, int] | None = None, side_by_side: int = 1) -> list[Task]:
     """Return the jobs of stages for the simulated scheduler; groups: {kind: stages in one job}, so many of them at a time."""
     place = {n.stage.digest: i for i, n in enumerate(found)}
-    made = [Task(n.seconds, n.gpus, tuple(sorted({place[p.digest] for p in n.stage.parents}))) for n in found]
+    made = [Task(exact(n.seconds), n.gpus, tuple(sorted({place[p.digest] for p in n.stage.parents}))) for n in found]
     return grouped(made, chunks([n.stage for n in found], groups or {}), side_by_side)
 
 

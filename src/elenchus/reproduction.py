@@ -15,7 +15,7 @@ from elenchus import cluster_cost, gpus, plan, resources, schedule, stage_times
 from elenchus.cli import count
 from elenchus.cluster_cost import LENGTHS, MEANT, Assumptions, Need
 from elenchus.plan import Plan
-from elenchus.schedule import Task
+from elenchus.schedule import Task, exact
 from elenchus.stages import Lengths
 
 PAGE, PLOT = Path("docs/full-reproduction.md"), Path("docs/full-reproduction.svg")
@@ -166,10 +166,10 @@ def laptop_scenarios(root: Path, a: Assumptions, slurm: Slurm) -> tuple[list[Sce
     chosen = stage_times.stages_of_evidence(plan.load(root))
     place = {s.digest: i for i, s in enumerate(chosen)}
     parents = [tuple(sorted({place[p.digest] for p in s.parents})) for s in chosen]
-    bare = [Task(times.seconds(s), 1, p) for s, p in zip(chosen, parents)]
-    begun = [Task(t.seconds + times.starts[resources.work(s)], 1, t.parents) for t, s in zip(bare, chosen)]
+    bare = [Task(exact(times.seconds(s)), 1, p) for s, p in zip(chosen, parents)]
+    begun = [Task(t.seconds + exact(times.starts[resources.work(s)]), 1, t.parents) for t, s in zip(bare, chosen)]
     groups = cluster_cost.chunks(chosen, slurm.groups)
-    job = times.starts["job"]
+    job = exact(times.starts["job"])
     jobs = [Task(t.seconds + job, 1, t.parents) for t in schedule.grouped(begun, groups, slurm.side_by_side)]
     return scenarios(bare, jobs, a, slurm), times, sum(s.identity in times.of for s in chosen)
 

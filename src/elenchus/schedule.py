@@ -97,6 +97,11 @@ def run(
     return Schedule(tuple(starts), tuple(ends))
 
 
+def exact(seconds: float) -> float:
+    """Return seconds in whole 1024ths: sums of such are exact, so that which tasks end at one moment is no matter of rounding."""
+    return round(seconds * 1024) / 1024
+
+
 def work(tasks: Sequence[Task]) -> float:
     """Return the GPU-seconds of all tasks."""
     return sum(t.seconds * t.gpus for t in tasks)

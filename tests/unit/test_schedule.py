@@ -88,6 +88,13 @@ def test_a_group_waits_for_all_that_its_tasks_need():
     assert three == [Task(4, 0)]
 
 
+def test_times_in_whole_1024ths_add_up_in_any_order():
+    parts = [schedule.exact(x) for x in (0.1, 0.2, 0.3, 1e5 / 7)]
+    assert sum(parts) == sum(reversed(parts)) and all(
+        abs(a - b) < 1e-3 for a, b in zip(parts, (0.1, 0.2, 0.3, 1e5 / 7))
+    )
+
+
 def test_a_group_that_needs_itself_is_refused():
     with pytest.raises(ValueError, match="needs itself"):
         schedule.grouped([Task(1), Task(1, 1, (0,)), Task(1, 1, (1,))], [[0, 2]])
