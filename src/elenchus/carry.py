@@ -126,7 +126,9 @@ def check(root: Path, groups: list[Group], old: Old, aside: Path, checks: int, c
     for group in groups:
         for s in group.checked:
             before, now = old[s.digest][1]["files"], read_manifest(place / s.folder)["files"]
-            group.differs += [f"{s.digest}: {k}" for k in sorted(before.keys() | now.keys()) if before.get(k) != now.get(k)]
+            group.differs += [
+                f"{s.digest}: {k}" for k in sorted(before.keys() | now.keys()) if before.get(k) != now.get(k)
+            ]
 
 
 def seconds(folder: Path) -> float:

@@ -164,7 +164,11 @@ def carry(recipes: tuple[str, ...], evidence: bool, checks: int, cores: int) -> 
         for g in groups:
             what = f"{len(g.changed)} definitions: {listing(list(g.changed))}" if g.changed else "only inputs' names"
             table.add_row(
-                g.kind, str(len(g.stages)), str(len(g.checked)), escaped(listing(g.differs, 1)) or "equal", escaped(what)
+                g.kind,
+                str(len(g.stages)),
+                str(len(g.checked)),
+                escaped(listing(g.differs, 1)) or "equal",
+                escaped(what),
             )
         printer().print(table)
     left = sum(not (whole.root / s.manifest).exists() for s in wanted)
