@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from elenchus import models, run_stage
+from elenchus import run_stage
 from elenchus.graph import make
 from elenchus.job import file_entries
 from elenchus.problems import chain
@@ -20,7 +21,6 @@ from elenchus.problems import chain
 OPTIONS = {"modulus": 11, "min_length": 3, "max_length": 6}
 ACTOR = make("seed_model", {"options": OPTIONS}, seed=0)
 SAMPLED = {"n": 32, "max_tokens": 40}
-CHILD = "import json, sys; from pathlib import Path; from elenchus import run_stage; run_stage.run(json.loads(sys.argv[1]), Path(sys.argv[2]))\nimport resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
 
 
 def stages(problems: int) -> dict:
@@ -40,24 +40,32 @@ def stages(problems: int) -> dict:
     }
 
 
+def job(spec: dict, results: Path) -> None:
+    """Run a job in this process, and print its peak memory in MB; the model is made here, untrained, not trained."""
+    folder = results / "seed_model" / ACTOR.digest
+    if spec["digest"] == ACTOR.digest:
+        from elenchus import models
+
+        tokenizer = models.new_tokenizer(chain.vocabulary(chain.Options(**OPTIONS)))
+        network = models.new_model(len(tokenizer), width=64, layers=2, heads=4, context=256, seed=0)
+        models.save(network, tokenizer, folder / "model")
+        (folder / "stage.json").write_text(json.dumps({**ACTOR.spec(), "files": file_entries(folder)}))
+    else:
+        run_stage.run(spec, results)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
 def peak(spec: dict, results: Path) -> float:
-    """Return the peak memory, in MB, of a process of its own that runs a job."""
-    done = subprocess.run(
-        [sys.executable, "-c", CHILD, json.dumps(spec), str(results)], capture_output=True, text=True, check=True
-    )
-    return float(done.stdout.split()[-1])
+    """Return the peak memory, in MB, of a process of its own that runs a job. This one stays small: a child's begins there."""
+    call = [sys.executable, __file__, "--job", json.dumps(spec), str(results)]
+    return float(subprocess.run(call, stdout=subprocess.PIPE, text=True, check=True).stdout.split()[-1])
 
 
 def measure(problems: int, shards: int, results: Path) -> dict[str, tuple[float, float]]:
     """Return {kind: (largest shard's peak, joining job's peak)}, MB."""
-    folder = results / "seed_model" / ACTOR.digest
-    tokenizer = models.new_tokenizer(chain.vocabulary(chain.Options(**OPTIONS)))
-    network = models.new_model(len(tokenizer), width=64, layers=2, heads=4, context=256, seed=0)
-    models.save(network, tokenizer, folder / "model")
-    (folder / "stage.json").write_text(json.dumps({**ACTOR.spec(), "files": file_entries(folder)}))
     todo, found = stages(problems), {}
-    for s in todo.pop("before"):
-        run_stage.run(s.spec(), results)
+    for s in (ACTOR, *todo.pop("before")):
+        peak(s.spec(), results)
     for name, s in todo.items():
         if name.startswith("evaluate"):
             found[name] = (0.0, peak(s.spec(), results))
@@ -71,7 +79,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--problems", type=int, default=200)
     parser.add_argument("--times", type=int, default=20)
+    parser.add_argument("--job", nargs=2, help=argparse.SUPPRESS)
     asked = parser.parse_args()
+    if asked.job:
+        return job(json.loads(asked.job[0]), Path(asked.job[1]))
     with tempfile.TemporaryDirectory() as folder:
         small = measure(asked.problems, 1, Path(folder, "small"))
         large = measure(asked.problems * asked.times, asked.times, Path(folder, "large"))
