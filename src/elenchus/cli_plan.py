@@ -185,3 +185,42 @@ def run(recipes: tuple[str, ...], evidence: bool, seeds: tuple[int, ...], cores:
         raise UserError("stopped; what is done is kept, and the same command goes on from there") from None
     names = [f"evidence_{p.recipe.id}" if evidence else p.recipe.id for p in planned]
     click.echo(f"done; the records:  snakemake {' '.join(names)}")
+
+
+@main.command(short_help="Take results over a change of code that changes no byte.")
+@click.argument("recipes", nargs=-1)
+@click.option("--evidence", is_flag=True, help="The stages of the recipes' evidence, over all evidence seeds.")
+@click.option("--checks", type=click.IntRange(1), default=1, show_default=True, help="Stages of a group to make anew.")
+@click.option("--cores", type=click.IntRange(1), default=os.cpu_count(), show_default=True, help="Stages side by side.")
+@plain
+def carry(recipes: tuple[str, ...], evidence: bool, checks: int, cores: int) -> None:
+    """Take the results of RECIPES (default: all) that earlier code made for today's, where today's makes the same bytes.
+
+    Stages are grouped by kind, by what of their code changed and by every choice among their parameters. The quickest of
+    each group are made anew from today's code. Where their bytes are equal the group's results get today's names, and
+    their manifests say from what; where they differ, the group and all that needs it are left to be made anew.
+
+    Example:  elenchus carry b_star --evidence && snakemake evidence_b_star
+    """
+    from elenchus import evidence as evidences
+    from elenchus.carry import carry as carry_over
+
+    whole = project()
+    planned = [whole.evidence(name) if evidence else whole.recipe(name) for name in recipes or whole.recipes]
+    wanted = list({s.digest: s for p in planned for s in p.stages}.values())
+    preferred = {d for name in evidences.known(whole.root) for d in evidences.read(whole.root, name)["stages"]}
+    groups, carried = carry_over(whole.root, wanted, preferred, checks, cores)
+    if groups:
+        table = grid("kind", ">stages", ">made anew", "bytes", "changed")
+        for g in groups:
+            what = f"{len(g.changed)} definitions: {listing(list(g.changed))}" if g.changed else "only inputs' names"
+            table.add_row(
+                g.kind,
+                str(len(g.stages)),
+                str(len(g.checked)),
+                escaped(listing(g.differs, 1)) or "equal",
+                escaped(what),
+            )
+        printer().print(table)
+    left = sum(not (whole.root / s.manifest).exists() for s in wanted)
+    click.echo(f"{len(carried)} results carried over, {left} of {len(wanted)} stages are to be made")

@@ -17,7 +17,7 @@ from elenchus import gpus, resources, stages
 from elenchus.architectures import Shape, shape
 from elenchus.config import Section
 from elenchus.errors import UserError, did_you_mean
-from elenchus.estimates import expectations, work_of
+from elenchus.estimates import expectations, parts_of, work_of
 from elenchus.graph import Stage, explain
 from elenchus.schedule import Task, exact, grouped
 from elenchus.stages import Estimate, Lengths
@@ -101,7 +101,11 @@ class Assumptions(Section):
 
 @dataclass(frozen=True)
 class Need:
-    """What one stage takes. start: seconds before the first token or row; busy: seconds after that, which grow with the work."""
+    """What one stage takes, on `gpus` GPUs for each of its jobs.
+
+    start: seconds of a job before the first token or row; busy: seconds after that of all its jobs, which grow with the work.
+    Where several jobs share it, one more joins what they made, in `joining` seconds without a GPU.
+    """
 
     stage: Stage
     model: str  # hub id, "" for the workflow's own or none
@@ -109,6 +113,9 @@ class Need:
     gpus: int
     start: float
     busy: float
+    joining: float
+    parts: int  # that jobs can share; 0: none can
+    shards: int  # jobs at most (`shards` of params.yaml)
     sampled: int
     prompt: int
     trained: int
@@ -117,19 +124,25 @@ class Need:
     seeded: bool  # made once for each seed
 
     @property
+    def jobs(self) -> int:
+        """Return the jobs that share the stage."""
+        return max(1, min(self.parts, self.shards))
+
+    @property
     def seconds(self) -> float:
-        """Return the seconds from its start to its end."""
-        return self.start + self.busy
+        """Return the seconds of each of its jobs."""
+        return self.start + self.busy / self.jobs
 
     @property
     def gpu_hours(self) -> float:
-        """Return the GPU-hours that it holds."""
-        return self.seconds * self.gpus / 3600
+        """Return the GPU-hours that its jobs hold."""
+        return self.seconds * self.jobs * self.gpus / 3600
 
     def times(self, k: float) -> Need:
         """Return the same stage on k times the problems, samples and steps: work and tables grow, models do not."""
         counts = {name: round(getattr(self, name) * k) for name in ("sampled", "prompt", "trained")}
-        return replace(self, busy=self.busy * k, tables=self.tables * k, **counts)
+        times = {name: getattr(self, name) * k for name in ("busy", "joining", "parts", "tables")}
+        return replace(self, **times, **counts)
 
 
 def assume(given: Iterable[str]) -> tuple[Assumptions, Lengths]:
@@ -159,8 +172,8 @@ def assume(given: Iterable[str]) -> tuple[Assumptions, Lengths]:
     return made, replace(LENGTHS, **lengths)
 
 
-def needs(chosen: Iterable[Stage], a: Assumptions, lengths: Lengths = LENGTHS) -> list[Need]:
-    """Return what each stage takes, in the order given: parents first."""
+def needs(chosen: Iterable[Stage], a: Assumptions, lengths: Lengths = LENGTHS, shards: int = 1) -> list[Need]:
+    """Return what each stage takes, in the order given: parents first. shards: jobs that share a stage at most."""
     chosen = list(chosen)
     expected = expectations(chosen, lengths)
     small = expectations(chosen)  # the workflow's own model writes the laptop's texts
@@ -174,7 +187,8 @@ def needs(chosen: Iterable[Stage], a: Assumptions, lengths: Lengths = LENGTHS) -
         seeded[s.digest] = s.kind != "summary" and (s.seed is not None or any(seeded[p.digest] for p in s.parents))
         rows = sum(expected[p.digest].rows for p in s.parents)
         e = expected[s.digest] if models[s.digest] else small[s.digest]
-        found.append(need(s, e, rows, models[s.digest], seeded[s.digest], a, lengths))
+        one = need(s, e, rows, models[s.digest], seeded[s.digest], a, lengths)
+        found.append(replace(one, parts=parts_of(s, expected), shards=shards))
     return found
 
 
@@ -199,7 +213,9 @@ def need(s: Stage, e: Estimate, given: int, model: str, seeded: bool, a: Assumpt
         )
     tables = e.rows * a.row_bytes + (0 if work == "trains" else e.sampled * a.token_bytes)
     counts = (e.sampled, e.prompt, e.trained)
-    return Need(s, model, work, width, start, busy, *counts, kept_of(s, work, parameters), tables, seeded)
+    return Need(
+        s, model, work, width, start, busy, e.rows / a.rows, 0, 1, *counts, kept_of(s, work, parameters), tables, seeded
+    )
 
 
 def kept_of(s: Stage, work: str, parameters: int) -> float:
@@ -279,17 +295,27 @@ def referred(s: Stage) -> bool:
     return s.kind in ("dpo", "step_dpo") or (s.kind == "grpo" and s.params["beta"] > 0)
 
 
-def tasks(found: Sequence[Need], groups: dict[str, int] | None = None, side_by_side: int = 1) -> list[Task]:
+def tasks(
+    found: Sequence[Need], a: Assumptions, groups: dict[str, int] | None = None, side_by_side: int = 1
+) -> list[Task]:
     """Return the jobs of stages for the simulated scheduler; groups: {kind: stages in one job}, so many of them at a time."""
-    place = {n.stage.digest: i for i, n in enumerate(found)}
-    made = [Task(exact(n.seconds), n.gpus, tuple(sorted({place[p.digest] for p in n.stage.parents}))) for n in found]
-    return grouped(made, chunks([n.stage for n in found], groups or {}), side_by_side)
+    made: list[Task] = []
+    kinds: list[str] = []
+    last: dict[str, int] = {}  # where the job stands that ends a stage
+    for n in found:
+        parents = tuple(sorted({last[p.digest] for p in n.stage.parents}))
+        made += [Task(exact(n.seconds), n.gpus, parents)] * n.jobs
+        if n.jobs > 1:
+            made.append(Task(exact(a.start_tables + n.joining), 0, tuple(range(len(made) - n.jobs, len(made)))))
+        kinds += [n.stage.kind] * (len(made) - len(kinds))
+        last[n.stage.digest] = len(made) - 1
+    return grouped(made, chunks(kinds, groups or {}), side_by_side)
 
 
-def chunks(chosen: Sequence[Stage], groups: dict[str, int]) -> list[list[int]]:
-    """Return which stages go into one job, in the plan's order: `groups[kind]` of a kind."""
+def chunks(kinds: Sequence[str], groups: dict[str, int]) -> list[list[int]]:
+    """Return which of the stages of these kinds go into one job, in their order: `groups[kind]` of a kind."""
     found = []
     for kind, size in groups.items():
-        own = [i for i, s in enumerate(chosen) if s.kind == kind]
+        own = [i for i, k in enumerate(kinds) if k == kind]
         found += [own[k : k + size] for k in range(0, len(own), size)]
     return found

@@ -71,13 +71,25 @@ def expectations(chosen: Iterable[Stage], tokens: Lengths = LAPTOP) -> dict[str,
     """Return {digest: estimate} of stages given parents first, of texts of these lengths; an input of many counts the rows of all."""
     found: dict[str, Estimate] = {}
     for stage in chosen:
-        rows = {}
-        for name, given in stage.inputs.items():
-            sources = given if isinstance(given, tuple) else (given,)
-            rows[name] = sum(found[s.digest].rows for s in sources)
         module = stages.load(stage.kind)
-        found[stage.digest] = module.estimate(module.Params.model_validate(stage.params), rows, tokens)
+        found[stage.digest] = module.estimate(
+            module.Params.model_validate(stage.params), given_rows(stage, found), tokens
+        )
     return found
+
+
+def given_rows(stage: Stage, expected: dict[str, Estimate]) -> dict[str, int]:
+    """Return {input: rows of its main table} of a stage, given the estimates of its parents."""
+    several = {name: given if isinstance(given, tuple) else (given,) for name, given in stage.inputs.items()}
+    return {name: sum(expected[s.digest].rows for s in given) for name, given in several.items()}
+
+
+def parts_of(stage: Stage, expected: dict[str, Estimate]) -> int:
+    """Return the parts of a stage that several jobs can share, 0 where its kind has none."""
+    module = stages.load(stage.kind)
+    if not hasattr(module, "shares"):
+        return 0
+    return module.shares(module.Params.model_validate(stage.params), given_rows(stage, expected))
 
 
 def rows_of(plan: Plan, name: str, evidence: bool = False) -> list[Row]:

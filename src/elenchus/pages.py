@@ -158,6 +158,11 @@ def page(recipe: Recipe, evidence: dict, pictures: list[str]) -> str:
     lines += ["## Stages", f"![The graph of stages]({name}-stages.svg)", ""]
     made = f"Evidence: `evidence/{name}.json`, {evidence['made'][:10]}, {'; '.join(evidence['machines'])}."
     made = made if evidence["made"] else f"There is no evidence yet: `snakemake evidence_{name}` makes it."
+    if carried := evidence.get("carried"):
+        made += (
+            f" {carried['stages']} of its {len(evidence['stages'])} stages were made by earlier code and [carried]"
+            f"(../how-numbers-are-made.md#carried-results): today's code made {carried['checked']} of them anew, byte for byte."
+        )
     return "\n".join([*lines, made, ""])
 
 

@@ -77,7 +77,7 @@ def at_cluster(root: Path) -> Plan:
 
 def recipe_needs(whole: Plan, name: str, a: Assumptions, lengths: Lengths = LENGTHS) -> list[Need]:
     """Return what each stage of a recipe's evidence takes, parents first."""
-    return cluster_cost.needs(whole.evidence(name).stages, a, lengths)
+    return cluster_cost.needs(whole.evidence(name).stages, a, lengths, whole.config.shards)
 
 
 def together(parts: Sequence[Sequence[Need]]) -> list[Need]:
@@ -94,7 +94,7 @@ def total(found: Sequence[Need], a: Assumptions, slurm: Slurm) -> Total:
     kind = max(by_kind, key=by_kind.__getitem__)
     return Total(
         stages=len(found),
-        jobs=len(cluster_cost.tasks(found, slurm.groups, slurm.side_by_side)),
+        jobs=len(cluster_cost.tasks(found, a, slurm.groups, slurm.side_by_side)),
         files=len(found) * a.stage_files,
         sampled=sum(n.sampled for n in found),
         prompt=sum(n.prompt for n in found),
@@ -104,7 +104,7 @@ def total(found: Sequence[Need], a: Assumptions, slurm: Slurm) -> Total:
         models=sum(n.models for n in found),
         tables=sum(n.tables for n in found),
         longest=max(found, key=lambda n: n.seconds),
-        path=schedule.critical_path(cluster_cost.tasks(found), a.queue),
+        path=schedule.critical_path(cluster_cost.tasks(found, a), a.queue),
         widest=max(n.gpus for n in found),
         heaviest=(kind, by_kind[kind] / hours if hours else 0.0),
     )
@@ -168,7 +168,7 @@ def laptop_scenarios(root: Path, a: Assumptions, slurm: Slurm) -> tuple[list[Sce
     parents = [tuple(sorted({place[p.digest] for p in s.parents})) for s in chosen]
     bare = [Task(exact(times.seconds(s)), 1, p) for s, p in zip(chosen, parents)]
     begun = [Task(t.seconds + exact(times.starts[resources.work(s)]), 1, t.parents) for t, s in zip(bare, chosen)]
-    groups = cluster_cost.chunks(chosen, slurm.groups)
+    groups = cluster_cost.chunks([s.kind for s in chosen], slurm.groups)
     job = exact(times.starts["job"])
     jobs = [Task(t.seconds + job, 1, t.parents) for t in schedule.grouped(begun, groups, slurm.side_by_side)]
     return scenarios(bare, jobs, a, slurm), times, sum(s.identity in times.of for s in chosen)
@@ -176,8 +176,8 @@ def laptop_scenarios(root: Path, a: Assumptions, slurm: Slurm) -> tuple[list[Sce
 
 def cluster_scenarios(found: Sequence[Need], a: Assumptions, slurm: Slurm) -> list[Scenario]:
     """Return the cluster's graph with estimated times: without the queue, and as Slurm jobs."""
-    jobs = cluster_cost.tasks(found, slurm.groups, slurm.side_by_side)
-    return scenarios(cluster_cost.tasks(found), jobs, a, slurm)
+    jobs = cluster_cost.tasks(found, a, slurm.groups, slurm.side_by_side)
+    return scenarios(cluster_cost.tasks(found, a), jobs, a, slurm)
 
 
 def scenarios(bare: list[Task], jobs: list[Task], a: Assumptions, slurm: Slurm) -> list[Scenario]:
@@ -299,7 +299,7 @@ def recipe_row(name: str, t: Total, model: str) -> list[str]:
 
 
 HEAD = ["recipe", "model", "stages", "Slurm jobs", "sampled", "read", "trained on", "GPU-hours", "GPUs", "storage"]
-HEAD += ["longest stage", "critical path"]
+HEAD += ["longest job", "critical path"]
 
 
 def recipes_rows(parts: dict[str, list[Need]], every: Sequence[Need], a: Assumptions, slurm: Slurm) -> list[list[str]]:
@@ -338,7 +338,8 @@ def arithmetic(found: Sequence[Need], a: Assumptions) -> list[str]:
         "| training | 6 N tokens (8 N where activations are computed again; 2 N more for a reference) / (peak x `training`) |",
         "| GPUs of a training | the least power of two whose memory, less `spare`, holds N (`trained_bytes` + `frozen_bytes` for each "
         "frozen model) |",
-        "| a stage | its start + its models from `disk` + reading + writing + training / (GPUs x `splitting` where more than one) |",
+        "| a job | its start + its models from `disk` + (reading + writing) / jobs that share the stage + training / (GPUs x `splitting` "
+        "where more than one) |",
         "",
     ]
     writers = [n for n in found if n.work == "writes" and n.gpus]
@@ -350,9 +351,9 @@ def arithmetic(found: Sequence[Need], a: Assumptions) -> list[str]:
         rate = a.writing * cluster_cost.most_written(facts, sequences, b, LENGTHS.solved, c)
         n, kv = (facts.parameters - facts.beside) / 1e9, b * LENGTHS.solved * facts.kv_numbers / 1e6
         lines.append(
-            f"For example the longest stage that writes, `{w.stage.kind}` with {w.model}: N = {n:.2f} G, {b * n:.1f} GB of weights, "
+            f"For example the stage that writes longest, `{w.stage.kind}` with {w.model}: N = {n:.2f} G, {b * n:.1f} GB of weights, "
             f"{kv:.0f} MB of keys and values for each of {sequences} sequences: {rate:,.0f} tokens/s; {count(w.sampled)} tokens are "
-            f"{hours(w.sampled / rate)}."
+            f"{hours(w.sampled / rate)}, shared by {w.jobs} jobs."
         )
     if trainers:
         t = max(trainers, key=lambda n: n.gpu_hours)
@@ -398,7 +399,7 @@ def growth_rows(cases: dict[tuple[int, int], Total], a: Assumptions) -> tuple[li
         "GPU-hours",
         "weights",
         "tables",
-        "longest stage",
+        "longest job",
         "critical path",
     ]
     head += ["at least, on 64 GPUs", "on 512"]

@@ -98,9 +98,25 @@ def test_the_small_model_takes_no_gpu_and_writes_the_laptop_s_texts():
     assert n.gpus == 0 and n.gpu_hours == 0 and n.sampled == 400 * LAPTOP.solution
 
 
+def test_jobs_share_a_stage_in_whole_parts_and_one_more_joins_them():
+    model, *_ = stages()
+    problems = make("problems", {"family": "chain", "split": "train", "n": 3000}, seed=0)
+    pool = make("sample", {"n": 4, "max_tokens": 1024, **VLLM}, seed=0, actor=model, problems=problems)
+    alone = by_kind(cluster_cost.needs([model, problems, pool], A))["sample"]
+    shared = by_kind(found := cluster_cost.needs([model, problems, pool], A, shards=8))["sample"]
+    assert shared.parts == alone.parts > 1 == alone.jobs and shared.jobs == min(8, shared.parts)
+    assert shared.busy == alone.busy and shared.seconds == pytest.approx(shared.start + shared.busy / shared.jobs)
+    assert shared.gpu_hours == pytest.approx((shared.jobs * shared.start + shared.busy) / 3600)
+    jobs = cluster_cost.tasks(found, A)
+    assert len(jobs) == 2 + shared.jobs + 1 and jobs[-1].gpus == 0 and len(jobs[-1].parents) == shared.jobs
+    assert jobs[-1].seconds == pytest.approx(20 + 12_000 / 1000, abs=1e-3)
+    assert {t.parents for t in jobs[2:-1]} == {(0, 1)} and shared.times(2).parts == 2 * shared.parts
+
+
 def test_more_work_leaves_starts_and_weights_alone():
     n = by_kind(cluster_cost.needs(stages(), A))["sft"]
     ten = n.times(10)
+    assert ten.jobs == n.jobs == 1  # a training has no parts to share
     assert ten.start == n.start and ten.models == n.models and ten.busy == 10 * n.busy and ten.trained == 10 * n.trained
 
 
