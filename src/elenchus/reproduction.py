@@ -28,7 +28,8 @@ class Total:
     """What a set of stages takes together."""
 
     stages: int
-    jobs: int
+    planned: int  # by Snakemake: stages, and the shards of those that several jobs share
+    jobs: int  # of Slurm: groups of small stages count once
     files: float
     sampled: int
     prompt: int
@@ -92,9 +93,12 @@ def total(found: Sequence[Need], a: Assumptions, slurm: Slurm) -> Total:
         by_kind[n.stage.kind] = by_kind.get(n.stage.kind, 0.0) + n.gpu_hours
     hours = sum(by_kind.values())
     kind = max(by_kind, key=by_kind.__getitem__)
+    alone = cluster_cost.tasks(found, a)
+    grouped = sum((n - 1) * (len(own) // n) + max(len(own) % n - 1, 0) for n, own in _own(found, slurm.groups))
     return Total(
         stages=len(found),
-        jobs=len(cluster_cost.tasks(found, a, slurm.groups, slurm.side_by_side)),
+        planned=len(alone),
+        jobs=len(alone) - grouped,
         files=len(found) * a.stage_files,
         sampled=sum(n.sampled for n in found),
         prompt=sum(n.prompt for n in found),
@@ -104,10 +108,15 @@ def total(found: Sequence[Need], a: Assumptions, slurm: Slurm) -> Total:
         models=sum(n.models for n in found),
         tables=sum(n.tables for n in found),
         longest=max(found, key=lambda n: n.seconds),
-        path=schedule.critical_path(cluster_cost.tasks(found, a), a.queue),
+        path=schedule.critical_path(alone, a.queue),
         widest=max(n.gpus for n in found),
         heaviest=(kind, by_kind[kind] / hours if hours else 0.0),
     )
+
+
+def _own(found: Sequence[Need], groups: dict[str, int]) -> list[tuple[int, list[Need]]]:
+    """Return (stages in one job, the stages of that kind) of each kind whose stages are grouped."""
+    return [(n, [x for x in found if x.stage.kind == kind]) for kind, n in groups.items()]
 
 
 def grown(found: Sequence[Need], a: Assumptions, slurm: Slurm, *, work: int = 1, seeds: int = 1) -> Total:
@@ -125,6 +134,7 @@ def grown(found: Sequence[Need], a: Assumptions, slurm: Slurm, *, work: int = 1,
     }
     return Total(
         stages=round(more(base.stages, len(per_seed))),
+        planned=round(more(base.planned, sum(n.jobs + (n.jobs > 1) for n in per_seed))),
         jobs=round(more(base.jobs, base.jobs * share)),
         files=more(base.files, len(per_seed) * a.stage_files),
         **sums,
@@ -418,7 +428,7 @@ def growth_rows(cases: dict[tuple[int, int], Total], a: Assumptions) -> tuple[li
                 name,
                 big(t.stages),
                 big(t.jobs),
-                f"{t.stages * a.planning / 60:.2g} min",
+                f"{t.planned * a.planning / 60:.2g} min",
                 big(t.files),
                 big(t.gpu_hours),
                 size(t.models),
@@ -458,7 +468,7 @@ def growth_table(found: Sequence[Need], a: Assumptions, slurm: Slurm) -> list[st
         t = cases[1, k]
         lines.append(
             f"- **{k} times the seeds**: no stage gets longer; up to {big(t.gpu_hours * 3600 / t.path)} GPUs have work. Snakemake plans "
-            f"{big(t.stages)} stages in {t.stages * a.planning / 60:.2g} minutes (measured at 20,000, taken as linear) each time that it "
+            f"{big(t.planned)} jobs in {t.planned * a.planning / 60:.2g} minutes (measured at 20,000, taken as linear) each time that it "
             f"starts. Storage fills first: {size(t.models)} of weights in {big(t.files)} files, if every round's model is kept."
         )
     lines += [
