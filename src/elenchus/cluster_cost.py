@@ -309,7 +309,7 @@ def tasks(
             made.append(Task(exact(a.start_tables + n.joining), 0, tuple(range(len(made) - n.jobs, len(made)))))
         kinds += [n.stage.kind] * (len(made) - len(kinds))
         last[n.stage.digest] = len(made) - 1
-    return grouped(made, chunks(kinds, groups or {}), side_by_side)
+    return grouped(made, chunks(kinds, groups), side_by_side) if groups else made
 
 
 def chunks(kinds: Sequence[str], groups: dict[str, int]) -> list[list[int]]:

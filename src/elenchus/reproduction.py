@@ -6,7 +6,8 @@ The same tree gives the same bytes; a test makes the page again and compares.
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
@@ -94,11 +95,10 @@ def total(found: Sequence[Need], a: Assumptions, slurm: Slurm) -> Total:
     hours = sum(by_kind.values())
     kind = max(by_kind, key=by_kind.__getitem__)
     alone = cluster_cost.tasks(found, a)
-    grouped = sum((n - 1) * (len(own) // n) + max(len(own) % n - 1, 0) for n, own in _own(found, slurm.groups))
     return Total(
         stages=len(found),
         planned=len(alone),
-        jobs=len(alone) - grouped,
+        jobs=len(alone) - saved(Counter(n.stage.kind for n in found), slurm),
         files=len(found) * a.stage_files,
         sampled=sum(n.sampled for n in found),
         prompt=sum(n.prompt for n in found),
@@ -114,28 +114,30 @@ def total(found: Sequence[Need], a: Assumptions, slurm: Slurm) -> Total:
     )
 
 
-def _own(found: Sequence[Need], groups: dict[str, int]) -> list[tuple[int, list[Need]]]:
-    """Return (stages in one job, the stages of that kind) of each kind whose stages are grouped."""
-    return [(n, [x for x in found if x.stage.kind == kind]) for kind, n in groups.items()]
+def saved(kinds: Mapping[str, int], slurm: Slurm) -> int:
+    """Return by how many the Slurm jobs are fewer, since several small stages of a kind go into one."""
+    return sum(kinds.get(kind, 0) - -(-kinds.get(kind, 0) // n) for kind, n in slurm.groups.items())
 
 
 def grown(found: Sequence[Need], a: Assumptions, slurm: Slurm, *, work: int = 1, seeds: int = 1) -> Total:
     """Return what is taken by `work` times the work in each stage, or by `seeds` times the seeds (the same graph, repeated)."""
     base = total([n.times(work) for n in found], a, slurm)
-    share = sum(n.seeded for n in found) / len(found)
 
     def more(amount: float, own: float) -> float:
         """Return an amount of which the part `own` is there for each seed."""
         return amount + (seeds - 1) * own
 
     per_seed = [n.times(work) for n in found if n.seeded]
+    kinds, own = (Counter(n.stage.kind for n in some) for some in (found, per_seed))
+    kinds.update({kind: (seeds - 1) * n for kind, n in own.items()})
+    planned = round(more(base.planned, sum(n.jobs + (n.jobs > 1) for n in per_seed)))
     sums = {
         k: int(more(getattr(base, k), sum(getattr(n, k) for n in per_seed))) for k in ("sampled", "prompt", "trained")
     }
     return Total(
         stages=round(more(base.stages, len(per_seed))),
-        planned=round(more(base.planned, sum(n.jobs + (n.jobs > 1) for n in per_seed))),
-        jobs=round(more(base.jobs, base.jobs * share)),
+        planned=planned,
+        jobs=planned - saved(kinds, slurm),
         files=more(base.files, len(per_seed) * a.stage_files),
         **sums,
         training=more(base.training, sum(n.gpu_hours for n in per_seed if n.work == "trains")),
