@@ -221,7 +221,7 @@ def contents(root: Path) -> dict[Path, str]:
         "## What it takes",
         *recipes_table(parts, every, a, slurm),
         "",
-        *NOTES,
+        *notes(every),
         "",
         "## The arithmetic",
         *arithmetic(every, a),
@@ -253,8 +253,8 @@ def contents(root: Path) -> dict[Path, str]:
 INTRODUCTION = [
     "# The full reproduction, planned",
     "",
-    "What `scale: cluster` would take: every recipe with its paper's values, over the seeds of the evidence. It has never been run.",
-    "Nothing here is measured on a GPU but where it says so; every assumption is one named value, and any can be another:",
+    "What `scale: cluster` would take: every recipe with its paper's values as far as `params.yaml` has them, over the seeds of the",
+    "evidence. It has never been run, and nothing here is measured on a GPU. Every assumption is one named value, and any can be another:",
     "```",
     "elenchus cost                                    # the tables below",
     'elenchus cost rest_mcts --assume training=0.4 --assume "card=NVIDIA A100-SXM4-80GB" --assume solution=500',
@@ -262,12 +262,24 @@ INTRODUCTION = [
     "`elenchus pages` makes this page; a test makes it again and compares.",
 ]
 
-NOTES = [
-    "Hours in brackets: training. Stages that recipes share are in each of them, and once in the last line. GPUs: of the widest",
-    "stage; `src/elenchus/resources.py` asks for one everywhere, so wider ones need what it does not give yet. Storage: what is kept,",
-    "weights in float32, optimizer states where a next round inherits them; a training under way takes 12 bytes a parameter more for",
-    "its checkpoint. A recipe without hours names no pretrained model at this scale: it would run on the workflow's own small one.",
-]
+
+def notes(found: Sequence[Need]) -> list[str]:
+    """Return what the table's columns mean, and where the plan is more than the workflow can do yet."""
+    short = [n for n in found if n.gpus > resources.need(n.stage).gpu]
+    lines = [
+        "Hours in brackets: training. Stages that recipes share are in each of them, and once in the last line. GPUs: of the widest stage.",
+        "Storage: what is kept, weights in float32, optimizer states where a next round inherits them; a training under way takes 12 bytes",
+        "a parameter more for its checkpoint. A recipe without hours names no pretrained model at this scale: it would run on the",
+        "workflow's own small one. Values that a recipe's section `cluster` does not set are the laptop's, problems included.",
+    ]
+    if short:
+        lines += [
+            "",
+            f"**Not possible yet**: {big(len(short))} of {big(len(found))} stages need more GPUs for their memory than "
+            "`src/elenchus/resources.py` asks for, up to "
+            f"{max(n.gpus for n in short)}: {', '.join(f'`{kind}`' for kind in sorted({n.stage.kind for n in short}))}.",
+        ]
+    return lines
 
 
 def hours(seconds: float) -> str:
@@ -490,7 +502,7 @@ def schedule_text(times: stage_times.Times, matched: int, stages_: int, a: Assum
         "when GPUs are free, the first in the plan's order first (Snakemake takes the one with the largest inputs).",
         "",
         "- *Stages alone*: no queue, no start of a process, as in forks of one. *Longest chain first*: the same, but of the stages that",
-        "  could start, that one does which most is still behind.",
+        "  could start, the one with the longest chain of others behind it does.",
         f"- *Slurm jobs*: {a.queue:g} s in the queue; up to {groups} in one job, {slurm.side_by_side} at a time. In the evidence",
         f"  a job starts Snakemake ({starts['job']:.1f} s), and a stage imports what it needs: {starts['trains']:.1f} s where it trains, "
         f"{starts['writes']:.1f} s where it writes with a model, {starts['tables']:.1f} s",
