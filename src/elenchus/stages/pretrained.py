@@ -28,6 +28,7 @@ INPUTS: dict[str, str] = {}
 OUTPUTS = ("model", "card.json")
 SEEDED = False
 THREADS = 1
+SCRATCH = False  # weights are linked, or copied once: written on scratch they would be copied twice
 WANTED = (".safetensors", ".json", ".txt", ".model", ".jinja")
 
 
