@@ -125,16 +125,17 @@ def results_folder(root: Path) -> Iterator[Finding]:
 
 def models(chosen: list[Stage]) -> Iterator[Finding]:
     """Yield, for each pretrained model that the stages start from, whether it is here; jobs never download."""
+    from elenchus import fetch
     from elenchus.stages.pretrained import locate
 
     asked = {(s.params["name"], s.params["revision"]) for s in chosen if s.kind == "pretrained"}
     for name, revision in sorted(asked):
+        mend = fetch.command(name, revision)
         try:
-            folder, _ = locate(name, revision)
-        except UserError as e:
+            folder, commit = locate(name, revision)
+        except UserError:
             home = os.environ.get("HF_HOME", "~/.cache/huggingface")
-            mend = str(e).rpartition("\n")[2].strip()
-            what = f"the model {name} at {revision} is not on this machine"
+            what = f"the model {name} at {revision} is not on this machine, or not whole"
             yield Finding("wrong", what, "params.yaml: base_model.name", f"no snapshot below {home}", mend)
             continue
         if any(folder.glob("*.safetensors")) and (folder / "config.json").is_file():
@@ -142,8 +143,11 @@ def models(chosen: list[Stage]) -> Iterator[Finding]:
         else:
             held = ", ".join(sorted(p.name for p in folder.iterdir())) or "nothing"
             what = f"the model {name} has no config.json with weights as .safetensors"
-            mend = f"hf download {name} --revision {revision}"
             yield Finding("wrong", what, "params.yaml: base_model.name", f"{folder} with {held}", mend)
+        if commit and not fetch.pinned(revision):
+            what = f"the revision {revision!r} of {name} can come to mean another model"
+            mend = fetch.pin(name, commit)
+            yield Finding("note", what, "params.yaml: base_model.revision", f"{commit} here", mend)
     if not asked:
         yield Finding("fine", "no pretrained model needed: the workflow trains its seed model")
     yield Finding("fine", "no data set to fetch: problems are generated")
