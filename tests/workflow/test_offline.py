@@ -16,7 +16,7 @@ def test_the_main_job_and_its_records_ask_nothing_outside_this_machine(finished)
 def test_the_refusal_itself(tmp_path):
     """What the test above rests on: another machine, by name or by address, is refused and written down."""
     try:
-        for call in ("create_connection(('192.0.2.1', 443))", "getaddrinfo('huggingface.co', 443)"):
+        for call in ("socket().connect(('192.0.2.1', 443))", "getaddrinfo('huggingface.co', 443)"):
             done = run(tmp_path, sys.executable, "-c", f"import socket; socket.{call}")
             assert "Network is unreachable (test)" in done.stdout, done.stdout
         told = SOCKETS.read_text()
