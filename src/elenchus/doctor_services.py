@@ -86,7 +86,7 @@ def ask_remote(root: Path, name: str, what: str, at: str) -> Finding:
 def remote_mend(name: str, told: dict) -> str:
     """Return the line that mends what a remote's client raised."""
     said = told["error"].lower()
-    if told["kind"] in ("RemoteMissingDepsError", "MissingDependencyError") or "missing dependencies" in said:
+    if "no module named" in said or "missing dependencies" in said:
         return "pip install --no-deps --require-hashes -r requirements/s3.txt"
     if any(word in said for word in ("forbidden", "denied", "access key", "signature", "token", "expired", "403")):
         return "renew the key: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or aws configure"
