@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run as MlflowRun
 
+RIVALS = 5  # how often a write that another's refused is tried again; the next look finds what that made
 LONGEST = 3600  # seconds: a recording that another began and did not end within them was interrupted
 SECTIONS = ("scale", "problems", "seed_model", "engine")  # of params.yaml, besides the recipe's own
 
@@ -205,6 +206,7 @@ def quiet_mlflow() -> None:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     for name in ("mlflow", "alembic", "urllib3"):
         logging.getLogger(name).setLevel(logging.ERROR)
 
@@ -238,17 +240,23 @@ def experiment_of(client: MlflowClient, recipe: RecipePlan, artifacts_in: Path |
     """Return the id of the recipe's experiment, made (or brought back from deletion) where needed."""
     from mlflow.exceptions import MlflowException
 
+    for _ in range(RIVALS):
+        try:
+            return settled_experiment(client, recipe, artifacts_in)
+        except MlflowException as e:  # the store's own constraints, where another makes the same at this moment
+            if e.error_code not in ("RESOURCE_ALREADY_EXISTS", "BAD_REQUEST"):
+                raise
+            time.sleep(1)
+    return settled_experiment(client, recipe, artifacts_in)
+
+
+def settled_experiment(client: MlflowClient, recipe: RecipePlan, artifacts_in: Path | None) -> str:
+    """Return the id of the recipe's experiment; what is missing of it is made. A rival's write may refuse one of these."""
     name = recipe.recipe.id
     found = client.get_experiment_by_name(name)
     if found is None:
         where = artifacts_in.resolve().as_uri() + f"/{name}" if artifacts_in else None
-        try:
-            identifier = client.create_experiment(name, artifact_location=where)
-        except MlflowException as e:
-            found = client.get_experiment_by_name(name)
-            if found is None or e.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-            identifier = found.experiment_id  # another made it just now
+        identifier = client.create_experiment(name, artifact_location=where)
     else:
         identifier = found.experiment_id
         if found.lifecycle_stage == "deleted":

@@ -136,12 +136,15 @@ class S3:
 
     def __init__(self):
         import boto3
+        import httpx2
         from moto.server import ThreadedMotoServer
 
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
         self.server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
         self.server.start()
         self.url = f"http://127.0.0.1:{self.server.get_host_and_port()[1]}"
+        self._guard("inf")  # the store's state is its process's: as another test left it
+        httpx2.post(f"{self.url}/moto-api/reset").raise_for_status()
         anyone = {"endpoint_url": self.url, "aws_access_key_id": "a", "aws_secret_access_key": "b"}
         iam = boto3.client("iam", region_name="us-east-1", **anyone)
         boto3.client("s3", region_name="us-east-1", **anyone).create_bucket(Bucket="lab")
