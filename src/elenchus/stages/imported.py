@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from elenchus.benchmarks import schemas  # noqa: F401  the tables' columns
 from elenchus.job import Job
 from elenchus.stages import Estimate, StageParams
 
