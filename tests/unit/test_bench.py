@@ -360,7 +360,7 @@ def test_a_file_of_replies_that_does_not_fit_is_refused(project, change, says):
         ({"benchmarks": "pcbench"}, "its grading needs a judge"),
         ({"benchmarks": "crafting"}, "acted out"),
         ({"benchmarks": []}, "none is named"),
-        ({"benchmarks": "gsm8k", "model": "no/folder/here"}, "bench.model: (.|\n)*hf download"),
+        ({"benchmarks": "gsm8k", "model": "no/folder/here"}, "bench.model: (.|\n)*no/folder/here --revision main"),
         ({"benchmarks": "gsm8k", "model": "./nowhere"}, r"bench\.model: no folder \./nowhere"),
         ({"benchmarks": "gsm8k", "model": "empty"}, "lacks config.json and weights as .safetensors and a tokenizer"),
         (

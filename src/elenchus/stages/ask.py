@@ -20,7 +20,7 @@ from elenchus.benchmarks import schemas  # noqa: F401  the tables' columns
 from elenchus.engines.settings import Sampler
 from elenchus.errors import UserError
 from elenchus.job import Job
-from elenchus.stages import Estimate
+from elenchus.stages import LAPTOP, Estimate, Lengths
 
 
 class _Part(BaseModel):
@@ -90,9 +90,17 @@ def run(job: Job) -> None:
     job.write_json("prompt", about)
 
 
-def estimate(params: Params, rows: dict[str, int]) -> Estimate:
-    """Return the estimate: a quarter of the tokens allowed, on 150 of prompt."""
+def estimate(params: Params, rows: dict[str, int], tokens: Lengths = LAPTOP) -> Estimate:
+    """Return the estimate: replies of a solution's or a critique's length, after prompts that are read once for all of them."""
     asked = rows.get("attempts", 0) or rows.get("problems", 0)
-    if params.mode != "written":
-        return Estimate(rows=asked, prompt=300 * asked)
-    return Estimate(rows=asked * params.n, sampled=params.max_tokens // 4 * asked * params.n, prompt=150 * asked)
+    if params.role == "solver":
+        read, written = tokens.problem, tokens.solution
+    elif params.role == "critic":
+        read, written = tokens.solved, tokens.critique
+    else:
+        read, written = tokens.criticised, tokens.refinement
+    if params.mode != "written":  # after every step, all that stands before it
+        return Estimate(rows=asked, prompt=tokens.steps * read * asked)
+    return Estimate(
+        rows=asked * params.n, sampled=min(written, params.max_tokens) * asked * params.n, prompt=read * asked
+    )

@@ -14,7 +14,7 @@ from elenchus import seeds
 from elenchus.benchmarks import schemas  # noqa: F401  the tables' columns
 from elenchus.errors import UserError
 from elenchus.job import Job
-from elenchus.stages import Estimate, StageParams
+from elenchus.stages import LAPTOP, Estimate, Lengths, StageParams
 
 
 class Part(BaseModel):
@@ -95,6 +95,6 @@ def chosen(n: int, p: Params, part: Part) -> list[int]:
     return sorted(seeds.rng("benchmark", p.family, part.split, part.version).sample(range(n), n)[: p.items])
 
 
-def estimate(params: Params, rows: dict[str, int]) -> Estimate:
+def estimate(params: Params, rows: dict[str, int], tokens: Lengths = LAPTOP) -> Estimate:
     """Return the items asked for, or about a thousand of each split; no tokens."""
     return Estimate(rows=(params.items or 1000) * len(params.parts))

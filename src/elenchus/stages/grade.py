@@ -14,7 +14,7 @@ from pydantic import Field
 from elenchus.benchmarks import schemas  # noqa: F401  the tables' columns
 from elenchus.errors import UserError
 from elenchus.job import Job
-from elenchus.stages import Estimate, StageParams
+from elenchus.stages import LAPTOP, Estimate, Lengths, StageParams
 
 
 class Params(StageParams):
@@ -48,6 +48,6 @@ def run(job: Job) -> None:
     job.write_json("published", published)
 
 
-def estimate(params: Params, rows: dict[str, int]) -> Estimate:
+def estimate(params: Params, rows: dict[str, int], tokens: Lengths = LAPTOP) -> Estimate:
     """Return a graded answer for each reply; no tokens."""
     return Estimate(rows=rows.get("replies", 0))

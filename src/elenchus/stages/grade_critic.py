@@ -13,7 +13,7 @@ from pydantic import Field
 
 from elenchus.benchmarks import schemas  # noqa: F401  the tables' columns
 from elenchus.job import Job
-from elenchus.stages import Estimate, StageParams
+from elenchus.stages import LAPTOP, Estimate, Lengths, StageParams
 
 
 class Params(StageParams):
@@ -44,6 +44,6 @@ def run(job: Job) -> None:
     job.write_json("published", published)
 
 
-def estimate(params: Params, rows: dict[str, int]) -> Estimate:
+def estimate(params: Params, rows: dict[str, int], tokens: Lengths = LAPTOP) -> Estimate:
     """Return a verdict for each reply; no tokens."""
     return Estimate(rows=rows.get("replies", 0))

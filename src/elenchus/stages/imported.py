@@ -12,7 +12,7 @@ from pydantic import Field
 
 from elenchus.benchmarks import schemas  # noqa: F401  the tables' columns
 from elenchus.job import Job
-from elenchus.stages import Estimate, StageParams
+from elenchus.stages import LAPTOP, Estimate, Lengths, StageParams
 
 
 class Params(StageParams):
@@ -36,6 +36,6 @@ def run(job: Job) -> None:
     job.write("replies", imports.replies(job))
 
 
-def estimate(params: Params, rows: dict[str, int]) -> Estimate:
+def estimate(params: Params, rows: dict[str, int], tokens: Lengths = LAPTOP) -> Estimate:
     """Return a reply for each item; no tokens."""
     return Estimate(rows=rows.get("attempts", 0) or rows.get("problems", 0))
