@@ -5,7 +5,7 @@ VLLM := .venv-vllm
 BIN := $(CURDIR)/$(VENV)/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: reproduce test test-quick test-slurm test-services test-vllm vllm lint format bench clean help
+.PHONY: reproduce test test-quick test-slurm test-services test-vllm vllm lint format bench gpu clean help
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -43,7 +43,10 @@ format: $(VENV)/ready  ## let ruff and snakefmt rewrite the code
 	snakefmt Snakefile workflow/rules
 
 bench: $(VENV)/ready  ## speed measurements, each a ratio within one run
-	for b in benchmarks/*.py; do echo "== $$b"; python $$b || exit 1; done
+	for b in $(filter-out benchmarks/gpu%.py benchmarks/stage_times.py,$(wildcard benchmarks/*.py)); do echo "== $$b"; python $$b || exit 1; done
+
+gpu: $(VENV)/ready  ## on a machine with a GPU: tokens per second, memory, share of the card's peak; docs/gpu.md
+	python benchmarks/gpu.py
 
 $(VENV)/ready: requirements/laptop.txt pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) not found; name another 3.11 or 3.12: make $(MAKECMDGOALS) PYTHON=python3" >&2; exit 1; }

@@ -151,6 +151,9 @@ class Base(Section):
         default_factory=Pretrained, description="a pretrained model in the seed model's place"
     )
     engine: Sampling = Field(default_factory=Sampling, description="sampling engines")
+    shards: int = Field(
+        1, ge=1, description="jobs that share a stage of sampling, search, critique or refinement; changes no byte"
+    )
     server: Server = Field(default_factory=Server, description="an OpenAI-compatible server, for teachers and judges")
     cluster: dict[str, Any] = Field(
         default_factory=dict, description="values laid over the other sections where scale is cluster"

@@ -62,18 +62,19 @@ def need(stage: Stage) -> Need:
     return NEEDS[work(stage), model(stage)]
 
 
-def asked(stage: Stage, what: str, attempt: int, site: Mapping[str, str]) -> int | str | None:
+def asked(stage: Stage, what: str, attempt: int, site: Mapping[str, str], joins: bool = False) -> int | str | None:
     """Return one of Snakemake's resources of a stage: mem_mb, runtime, gpu, gpu_model, slurm_partition; None: not asked.
 
     site: the first block of the Slurm profile. A job that failed may have lacked memory or time: attempt by attempt it
-    asks for twice the memory and for as many times the minutes.
+    asks for twice the memory and for as many times the minutes. joins: shards have done the stage's work but for joining.
     """
-    n = need(stage)
+    does = "tables" if joins else work(stage)
+    n = NEEDS[does, model(stage)]
     return {
         "mem_mb": n.mem_mb * 2 ** (attempt - 1),
         "runtime": min(n.minutes * attempt, MOST_MINUTES),
         "gpu": n.gpu or None,
         "gpu_model": site.get("gpu_type") if n.gpu and site.get("gpu_type") not in (None, "none") else None,
         "slurm_partition": site.get("gpu_partition") if n.gpu else site.get("slurm_partition"),
-        "light": int(work(stage) == "tables"),
+        "light": int(does == "tables"),
     }[what]

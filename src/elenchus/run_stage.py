@@ -35,20 +35,23 @@ MANIFEST_VERSION = 1
 def run(spec: dict, results: Path = Path("results")) -> Path:
     """Run the stage that `spec` (graph.Stage.spec) describes and return its folder; nothing to do where it is complete.
 
-    spec["machine"], where there is one, says what changes no result (`Plan.job`); it is no part of the manifest.
+    What else `Plan.job` adds to it changes no result and is no part of the manifest: "machine", "shard", "joins". A shard makes
+    its parts, says so in its marker (`marker`), and leaves the rest to the job that joins.
     Raises UserError for anything that the user can mend: damaged inputs, a full disk, read-only results.
     """
-    kind, digest = spec["kind"], spec["digest"]
+    kind, digest, shard = spec["kind"], spec["digest"], spec.get("shard")
     folder, aside = results / kind / digest, results / ".work" / kind / digest
-    with plain_disk_errors(results), only_one(aside):
+    own = "out" if shard is None else "out-{}-of-{}".format(*shard)
+    with plain_disk_errors(results), only_one(aside, "" if shard is None else own):
         if (folder / "stage.json").exists():
             read_manifest(folder)
+            mark(results, spec)
             return folder
         same_code(spec)
-        clear_leftovers(folder, aside / "out")
+        clear_leftovers(folder, aside / own)
         (aside / "checkpoints").mkdir(parents=True, exist_ok=True)
         module = stages.load(kind)
-        with scratch.outputs(aside / "out", getattr(module, "SCRATCH", True)) as out:
+        with scratch.outputs(aside / own, getattr(module, "SCRATCH", True)) as out:
             job = Job(
                 kind=kind,
                 params=module.Params.model_validate(spec["params"]),
@@ -58,9 +61,16 @@ def run(spec: dict, results: Path = Path("results")) -> Path:
                 work=aside / "checkpoints",
                 machine=spec.get("machine", {}),
                 logs=results / "log" / kind / digest,
+                shard=shard,
+                joins=spec.get("joins", False),
+                markers=marker(results, spec).parent,
             )
             measured = Meter()
             module.run(job)
+            if shard is not None:
+                shutil.rmtree(aside / own, ignore_errors=True)
+                mark(results, spec)
+                return folder
             write_manifests(job, spec, module.OUTPUTS, measured)
             scratch.bring(out, aside / "out")
         to_disk(aside / "out")
@@ -69,6 +79,22 @@ def run(spec: dict, results: Path = Path("results")) -> Path:
         shutil.rmtree(aside / "checkpoints", ignore_errors=True)
     shutil.rmtree(aside, ignore_errors=True)
     return folder
+
+
+def marker(results: Path, spec: dict) -> Path:
+    """Return the file that says that a shard has made its parts. It stays: Snakemake remembers a result's inputs."""
+    i, n = spec.get("shard") or (0, 1)
+    return results / "shards" / spec["kind"] / spec["digest"] / f"{i}-of-{n}.json"
+
+
+def mark(results: Path, spec: dict) -> None:
+    """Write a shard's marker, at once; nothing where the job is no shard."""
+    if spec.get("shard") is not None:
+        path = marker(results, spec)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = path.with_suffix(f".{os.getpid()}")
+        aside.write_text(json.dumps(surroundings(), indent=1, sort_keys=True) + "\n")
+        os.replace(aside, path)
 
 
 def same_code(spec: dict) -> None:
@@ -108,11 +134,11 @@ def write_manifests(job: Job, spec: dict, outputs: tuple[str, ...], measured: Me
             raise AssertionError(
                 f"stage kind {job.kind!r} promises {name!r} and did not write it; it wrote {sorted(files)}"
             )
-    cost = {**cost_dict(job.cost), **measured.read(), **surroundings()}
+    cost = {**cost_dict(job.cost), **measured.read(job.elsewhere), **surroundings()}
     (job.out / "cost.json").write_text(json.dumps(cost, indent=1, sort_keys=True) + "\n")
     families, engine = tuple(spec.get("families", ())), graph.engine_of(spec["params"])
     code = graph.kind_definitions(spec["kind"], families, engine)  # names what differs from another result's code
-    known = {k: v for k, v in spec.items() if k != "machine"}
+    known = {k: v for k, v in spec.items() if k not in ("machine", "shard", "joins")}
     manifest = {"version": MANIFEST_VERSION, **known, "definitions": code, "files": files}
     (job.out / "stage.json").write_text(json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
 
@@ -131,13 +157,13 @@ class Meter:
     def __init__(self) -> None:
         self.wall, self.cpu = time.monotonic(), time.process_time()
 
-    def read(self) -> dict:
-        """Return the measurements: seconds, cpu_seconds, peak_memory_mb."""
-        peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    def read(self, elsewhere: dict[str, float]) -> dict:
+        """Return the measurements, what other jobs took added: seconds, cpu_seconds, peak_memory_mb (the largest job's)."""
+        peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         return {
-            "seconds": round(time.monotonic() - self.wall, 3),
-            "cpu_seconds": round(time.process_time() - self.cpu, 3),
-            "peak_memory_mb": round(peak_kb / 1024, 1),
+            "seconds": round(time.monotonic() - self.wall + elsewhere["seconds"], 3),
+            "cpu_seconds": round(time.process_time() - self.cpu + elsewhere["cpu_seconds"], 3),
+            "peak_memory_mb": round(max(peak_mb, elsewhere["peak_memory_mb"]), 1),
         }
 
 
@@ -155,10 +181,10 @@ def surroundings() -> dict:
 
 
 @contextlib.contextmanager
-def only_one(aside: Path) -> Iterator[None]:
-    """Hold the stage's lock (released by the system when the process dies); wait, and say so, where another holds it."""
+def only_one(aside: Path, shard: str) -> Iterator[None]:
+    """Hold the stage's lock, or its shard's (released by the system when the process dies); wait where another holds it."""
     aside.parent.mkdir(parents=True, exist_ok=True)
-    with aside.with_suffix(".lock").open("a+") as f:
+    with aside.with_suffix(f".{shard}.lock" if shard else ".lock").open("a+") as f:
         try:
             fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

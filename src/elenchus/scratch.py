@@ -54,7 +54,7 @@ def outputs(aside: Path, wanted: bool = True) -> Iterator[Path]:
         yield aside
         return
     project = hashlib.sha256(str(aside.resolve().parent).encode()).hexdigest()[:16]
-    prefix = f"elenchus-{project}-{aside.parent.name}-"
+    prefix = f"elenchus-{project}-{aside.parent.name}.{aside.name}."  # a shard leaves the others' alone
     for left in base.glob(f"{prefix}*"):
         shutil.rmtree(left, ignore_errors=True)
     out = Path(tempfile.mkdtemp(prefix=prefix, dir=base))
