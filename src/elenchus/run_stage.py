@@ -181,7 +181,7 @@ def surroundings() -> dict:
 
 
 @contextlib.contextmanager
-def only_one(aside: Path, shard: str) -> Iterator[None]:
+def only_one(aside: Path, shard: str = "") -> Iterator[None]:
     """Hold the stage's lock, or its shard's (released by the system when the process dies); wait where another holds it."""
     aside.parent.mkdir(parents=True, exist_ok=True)
     with aside.with_suffix(f".{shard}.lock" if shard else ".lock").open("a+") as f:
