@@ -19,6 +19,7 @@ from elenchus import stages
 from elenchus.engines.settings import Choice, Server
 from elenchus.errors import UserError
 from elenchus.graph import explain
+from elenchus.training import scale as training_scale
 
 
 class Section(BaseModel):
@@ -134,6 +135,10 @@ class Sampling(Choice, Section):
     max_tokens: int = Field(64, ge=1, description="tokens of a solution or critique at most")
 
 
+class Training(training_scale.Choice, Section):
+    """How trainers run: processes, memory, low-rank adapters."""
+
+
 class Base(Section):
     """The sections that all recipes share."""
 
@@ -152,13 +157,18 @@ class Base(Section):
     )
     engine: Sampling = Field(default_factory=Sampling, description="sampling engines")
     server: Server = Field(default_factory=Server, description="an OpenAI-compatible server, for teachers and judges")
+    training: Training = Field(default_factory=Training, description="how trainers run")
     cluster: dict[str, Any] = Field(
         default_factory=dict, description="values laid over the other sections where scale is cluster"
     )
 
     def machine(self) -> dict:
         """Return what jobs are told beside their parameters: it changes no result."""
-        return {"engine": self.engine.of_machine(), "server": self.server.model_dump(mode="json")}
+        return {
+            "engine": self.engine.of_machine(),
+            "server": self.server.model_dump(mode="json"),
+            "training": self.training.of_machine(),
+        }
 
 
 def project_root(start: Path | None = None) -> Path:

@@ -27,6 +27,7 @@ from elenchus import graph, stages
 from elenchus.errors import UserError
 from elenchus.graph import kind_code
 from elenchus.job import Job, Result, cost_dict, file_entries, read_manifest
+from elenchus.training import launch
 
 MANIFEST_VERSION = 1
 
@@ -48,24 +49,35 @@ def run(spec: dict, results: Path = Path("results")) -> Path:
         (aside / "out").mkdir(parents=True)
         (aside / "checkpoints").mkdir(exist_ok=True)
         module = stages.load(kind)
-        job = Job(
-            kind=kind,
-            params=module.Params.model_validate(spec["params"]),
-            seed=spec["rng_seed"],
-            inputs={name: open_inputs(given, results) for name, given in spec["inputs"].items()},
-            out=aside / "out",
-            work=aside / "checkpoints",
-            machine=spec.get("machine", {}),
-            logs=results / "log" / kind / digest,
-        )
+        job = job_of(spec, results)
         measured = Meter()
-        module.run(job)
+        together = launch.wanted(spec)
+        if together is not None:
+            launch.run(together, spec, results, job, aside)
+        else:
+            module.run(job)
         write_manifests(job, spec, module.OUTPUTS, measured)
         folder.parent.mkdir(parents=True, exist_ok=True)
         os.replace(aside / "out", folder)
         shutil.rmtree(aside / "checkpoints", ignore_errors=True)
     shutil.rmtree(aside, ignore_errors=True)
     return folder
+
+
+def job_of(spec: dict, results: Path) -> Job:
+    """Return the job of a stage whose folders below `results/.work` are there."""
+    kind, digest = spec["kind"], spec["digest"]
+    aside = results / ".work" / kind / digest
+    return Job(
+        kind=kind,
+        params=stages.load(kind).Params.model_validate(spec["params"]),
+        seed=spec["rng_seed"],
+        inputs={name: open_inputs(given, results) for name, given in spec["inputs"].items()},
+        out=aside / "out",
+        work=aside / "checkpoints",
+        machine=spec.get("machine", {}),
+        logs=results / "log" / kind / digest,
+    )
 
 
 def same_code(spec: dict) -> None:
@@ -105,7 +117,9 @@ def write_manifests(job: Job, spec: dict, outputs: tuple[str, ...], measured: Me
             raise AssertionError(
                 f"stage kind {job.kind!r} promises {name!r} and did not write it; it wrote {sorted(files)}"
             )
-    cost = {**cost_dict(job.cost), **measured.read(), **surroundings()}
+    together = launch.wanted(spec)
+    processes = {"processes": together.world, "strategy": together.strategy} if together else {}
+    cost = {**cost_dict(job.cost), **measured.read(), **processes, **surroundings()}
     (job.out / "cost.json").write_text(json.dumps(cost, indent=1, sort_keys=True) + "\n")
     families, engine = tuple(spec.get("families", ())), graph.engine_of(spec["params"])
     code = graph.kind_definitions(spec["kind"], families, engine)  # names what differs from another result's code
@@ -122,14 +136,20 @@ class Meter:
     """Wall time, processor time and peak memory since it was made."""
 
     def __init__(self) -> None:
-        self.wall, self.cpu = time.monotonic(), time.process_time()
+        self.wall, self.cpu = time.monotonic(), self._cpu()
+
+    @staticmethod
+    def _cpu() -> float:
+        """Return the processor time of this process and of those that it started and that have ended."""
+        ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return time.process_time() + ended.ru_utime + ended.ru_stime
 
     def read(self) -> dict:
-        """Return the measurements: seconds, cpu_seconds, peak_memory_mb."""
-        peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        """Return the measurements: seconds, cpu_seconds, peak_memory_mb (of the largest process)."""
+        peak_kb = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
         return {
             "seconds": round(time.monotonic() - self.wall, 3),
-            "cpu_seconds": round(time.process_time() - self.cpu, 3),
+            "cpu_seconds": round(self._cpu() - self.cpu, 3),
             "peak_memory_mb": round(peak_kb / 1024, 1),
         }
 
