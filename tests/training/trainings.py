@@ -35,7 +35,7 @@ def make(folder: Path) -> Path:
     models.save(fresh, tokenizer, folder)
     model, tokenizer = models.load(folder)
     rows = [critique(d, critique_format.render(d.truth())) for d in drafts()]
-    warm = OverData(steps=25, batch=8, learning_rate=1.0e-2)
+    warm = OverData(steps=16, batch=8, learning_rate=1.0e-2)
     sft.train(model, tokenizer, rows, warm, work=folder / "work", seed=1, cost=Cost(), progress=lambda *_: None)
     models.save(model, tokenizer, folder)
     return folder
@@ -185,17 +185,23 @@ def main(folder: Path, jobs: list[dict]) -> None:
     from elenchus.training import parallel
 
     parallel.start("ddp")
-    parallel.finish = torch.distributed.barrier  # the processes go on to the next job together
+
+    def finish() -> None:
+        """End the job in all processes but the first, as ever; but stay together for the next one."""
+        torch.distributed.barrier()
+        if not parallel.first():
+            raise SystemExit(0)
+
+    parallel.finish = finish
     for job in jobs:
         parallel._chosen["strategy"] = job["strategy"]
         at = folder / job["name"]
         try:
             found = train(job["kind"], folder / "model", at, job.get("stop", 0), **job.get("changes", {}))
         except SystemExit as e:
-            assert e.code == 143
+            assert e.code == (143 if job.get("stop") else 0)
         else:
-            if parallel.first():
-                record(at, *found)
+            record(at, *found)
         torch.distributed.barrier()
         if parallel.first():
             print("done", job["name"], flush=True)

@@ -167,6 +167,7 @@ def shard(model: torch.nn.Module) -> Callable[[], None]:
     import torch
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
+    from transformers.distributed import DistributedConfig
 
     empty = _without_weights(model)
     inner = transformer(model)
@@ -176,6 +177,7 @@ def shard(model: torch.nn.Module) -> Callable[[], None]:
         if type(module).__name__ in units:
             fully_shard(module, mesh=mesh)
     fully_shard(inner, mesh=mesh)
+    inner.config.distributed_config = DistributedConfig(fsdp_size=world(), dp_replicate_size=1)
     inner._is_distributed_loading_by_transformers = inner._is_fsdp_managed_module = True
     if inner is not model:
         model.is_distributed_loading_by_transformers = True
