@@ -148,6 +148,7 @@ def grpo(model, tokenizer, folder, changes, around):
     from elenchus.training import grpo
 
     terms = {"format": 1.0, "verdict": 0.5}
+    validated = changes.pop("validated", True)
     p = GrpoParams(**{"steps": 6, "save_steps": 2, "batch": 16, "learning_rate": 1.0e-3, "terms": terms, **changes})
     pool = drafts()
     rewarder = grpo.Rewarder({d.id: d for d in pool}, p.terms, "paper", around["cost"])
@@ -157,9 +158,8 @@ def grpo(model, tokenizer, folder, changes, around):
     given |= {"scale_rewards": p.scale_rewards, "temperature": 0.9, "max_tokens": 24, "best_by": "verdict"}
     wrong = Draft("w", pool[0].problem, "#1 1 + 1 = 3 answer 3", ("1 + 1 = 3",), False, 0)
     validation = grpo.validator(model, tokenizer, [*pool[:3], wrong], 24, around["cost"])
-    return grpo.train(
-        model, tokenizer, rewarder, prompts, p, **given, validation=validation, validate_every=4, **around
-    )
+    given |= {"validation": validation if validated else None, "validate_every": 4}
+    return grpo.train(model, tokenizer, rewarder, prompts, p, **given, **around)
 
 
 KINDS = {

@@ -49,7 +49,12 @@ def stage_spec(wildcards):
 
 def stage_resource(what, wildcards, attempt):
     """Return a resource of a stage's job, more of it at each attempt."""
-    return resources.asked(plan.stage(wildcards.digest), what, attempt, site)
+    return resources.asked(plan.stage(wildcards.digest), what, attempt, site, plan.config.training)
+
+
+def stage_threads(kind):
+    """Return the cores that stages of a kind keep busy: its threads, in each of its processes on a node."""
+    return resources.threads(kind, plan.config.training)
 
 
 def evidence_stamp(recipe_id, wildcards):

@@ -168,8 +168,13 @@ def train(
 
     if loss_type == "bnpo" and parallel.world() > 1:
         raise UserError(
-            f"loss_type: bnpo is a mean over the tokens of one pass, which {parallel.world()} processes would change; "
-            "with several processes: " + ", ".join(sorted({"grpo", "dr_grpo", "dapo", "cispo", "sapo"}))
+            f"loss_type: bnpo is a mean over the tokens of one pass, which {parallel.world()} processes would change; with "
+            "several processes: dapo, grpo, dr_grpo, cispo or sapo"
+        )
+    if validation is not None and parallel.spread():
+        raise UserError(
+            "training.strategy: fsdp spreads the critic's weights, and validation along the way needs them whole. Leave the "
+            "input `validation` out, or in params.yaml:\n  training: {strategy: ddp}"
         )
     per_step = settings.batch // num_generations
     texts = {i: _plain(tokenizer, rewarder.drafts[i]) for i in dict.fromkeys(prompt_ids)}

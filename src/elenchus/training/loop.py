@@ -81,10 +81,11 @@ def fit(
     build(first, arguments, common) makes the Trainer for the steps from `first` on: `arguments` are for its
     configuration, `common` (optimizers, callbacks) for the Trainer itself. inherit, save_optimizer: an optimizer's
     state to start from, and where to leave it. at_start is called before the first step, after_step after every one;
-    both may add to the history and costs; at_end may change the weights once more, before adapters are merged. boundary: checkpoints are taken only after multiples of so many steps (a
-    trainer may hold a buffer in between). Where several processes train together, all but the first end here, by
-    SystemExit(0); with the first, `model` is plain again. SIGTERM ends the training after the step under way: a checkpoint, then
-    SystemExit(143), so that the job is tried again.
+    both may add to the history and costs; at_end may change the weights once more, before adapters are merged.
+    boundary: checkpoints are taken only after multiples of so many steps (a trainer may hold a buffer in between).
+    Where several processes train together, all but the first end here, by SystemExit(0); with the first, `model` is
+    plain again. SIGTERM ends the training after the step under way: a checkpoint, then SystemExit(143), so that the
+    job is tried again.
     """
     import torch
     from transformers import PrinterCallback

@@ -162,7 +162,7 @@ def shard(model: torch.nn.Module) -> Callable[[], None]:
     is of models that transformers shards when it loads them: accelerate's own wrapping knows no CPUs. Afterwards the first
     process has all weights, on the CPU; what the others have is not to be used.
     """
-    if _chosen["strategy"] != "fsdp" or world() == 1:
+    if not spread():
         return lambda: None
     import torch
     from torch.distributed.device_mesh import init_device_mesh
@@ -182,6 +182,11 @@ def shard(model: torch.nn.Module) -> Callable[[], None]:
     if inner is not model:
         model.is_distributed_loading_by_transformers = True
     return lambda: _make_plain(model, empty)
+
+
+def spread() -> bool:
+    """Return whether each process holds a part of the model only."""
+    return _chosen["strategy"] == "fsdp" and world() > 1
 
 
 def whole(tensor: torch.Tensor) -> torch.Tensor:

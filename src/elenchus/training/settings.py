@@ -12,7 +12,6 @@ from elenchus import seeds
 from elenchus.errors import UserError
 from elenchus.stages import StageParams
 
-
 # Knobs that came after the first results, with the values at which they change nothing: there they are left out of the
 # parameters as dumped, from which random streams derive.
 LATER = {"lora": None, "packing": False}

@@ -61,9 +61,12 @@ def check_packing(model) -> None:
     positions = torch.tensor([[0, 1, 2, 3, 4, 0, 1, 2]], device=model.device)
     with torch.no_grad():
         alone = model(input_ids=ids[:, 5:], use_cache=False).logits
-        behind = model(input_ids=ids, position_ids=positions, use_cache=False).logits[:, 5:]
+        try:
+            behind = model(input_ids=ids, position_ids=positions, use_cache=False).logits[:, 5:]
+        except TypeError:  # a model without positions
+            behind = model(input_ids=ids, use_cache=False).logits[:, 5:]
     off = (alone - behind).abs().max().item()
-    if not off <= 1e-2 * max(alone.abs().max().item(), 1.0):
+    if not off <= 1e-3 * alone.abs().max().item():
         attention = getattr(model.config, "_attn_implementation", "unknown")
         raise UserError(
             f"packing: this model ({type(model).__name__}, attention {attention}) lets examples in one row see each other "
