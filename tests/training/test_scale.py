@@ -69,8 +69,8 @@ def test_recipe_goes_before_section():
     assert "lora" not in lab.sft(model, [examples], batch=30, lora=None).params
     with pytest.raises(UserError, match=r"batch 32 is not a multiple of 3 processes[\s\S]*training: \{processes: 2\}"):
         lab.sft(model, [examples], batch=32)
-    with pytest.raises(UserError, match="micro_batch 4 x 3 processes"):
-        lab.sft(model, [examples], batch=30, micro_batch=4)
+    with pytest.raises(UserError, match="micro_batch 15 x 3 processes"):
+        lab.sft(model, [examples], batch=30, micro_batch=15)
     with pytest.raises(UserError, match="`lora` cannot go with rounds that hand their optimizer on"):
         lab.sft(model, [examples], batch=30, previous=made)
 
@@ -187,7 +187,7 @@ def test_lora_goes_on_from_its_checkpoint_to_the_same_bytes(folder, tmp_path):
 def test_packed_is_padded(folder, tmp_path, kind):
     losses = []
     for packing in (False, True):
-        _, run, cost = trainings.train(kind, folder, tmp_path / str(packing), packing=packing)
+        _, run, _ = trainings.train(kind, folder, tmp_path / str(packing), packing=packing)
         losses.append([v for _, m, v in run.history if m == "loss"])
     assert losses[1] == pytest.approx(losses[0], rel=1e-5) and losses[0] != losses[1], "the same but for rounding"
 

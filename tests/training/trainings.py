@@ -35,7 +35,7 @@ def make(folder: Path) -> Path:
     models.save(fresh, tokenizer, folder)
     model, tokenizer = models.load(folder)
     rows = [critique(d, critique_format.render(d.truth())) for d in drafts()]
-    warm = OverData(steps=16, batch=8, learning_rate=1.0e-2)
+    warm = OverData(steps=60, batch=8, learning_rate=1.0e-2)
     sft.train(model, tokenizer, rows, warm, work=folder / "work", seed=1, cost=Cost(), progress=lambda *_: None)
     models.save(model, tokenizer, folder)
     return folder

@@ -39,7 +39,9 @@ def main(folder: str, endpoint: str = "") -> int:
     try:
         elastic_launch(config, sys.executable)("-m", "elenchus.training.worker", folder)
     except ChildFailedError as e:
-        rank, failed = min(e.failures.items(), key=lambda item: item[1].timestamp)
+        # what a signal killed is the cause; the others' broken connections follow from it, in the same second
+        alive = {r: f.exitcode >= 0 or f.exitcode == -signal.SIGTERM for r, f in e.failures.items()}
+        rank, failed = min(e.failures.items(), key=lambda item: (alive[item[0]], item[1].timestamp, item[0]))
         name = signal.Signals(-failed.exitcode).name if failed.exitcode < 0 else ""
         found = {"rank": rank, "code": failed.exitcode, "signal": name, "time": failed.timestamp}
         (exchange / f"agent-{os.environ.get('SLURM_NODEID', '0')}.json").write_text(json.dumps(found))
