@@ -32,8 +32,7 @@ def put(stage: Stage, results: Path, fill) -> Stage:
     return stage
 
 
-@pytest.fixture
-def sft(tmp_path):
+def prepared(tmp_path: Path):
     """Return a function that makes an sft stage over inputs that are there."""
     results = tmp_path / "results"
     model = put(make("seed_model", {}, seed=0), results, lambda at: trainings.make(at / "model"))
@@ -47,6 +46,11 @@ def sft(tmp_path):
 
     stage.results = results
     return stage
+
+
+@pytest.fixture
+def sft(tmp_path):
+    return prepared(tmp_path)
 
 
 def losses(folder: Path) -> list[float]:
@@ -79,7 +83,7 @@ def when_checkpointed(work: Path, do) -> threading.Thread:
 
 
 def test_a_killed_rank_ends_the_stage_and_one_process_goes_on(sft, capfd):
-    stage = sft(steps=400, save_steps=2)
+    stage = sft(steps=120, save_steps=10)
     folder = sft.results / "sft" / stage.digest
     work = sft.results / ".work" / "sft" / stage.digest / "checkpoints"
     thread = when_checkpointed(work, lambda: workers()[1].kill())
@@ -89,7 +93,7 @@ def test_a_killed_rank_ends_the_stage_and_one_process_goes_on(sft, capfd):
     assert not folder.exists() and not workers() and list(work.glob("checkpoint-*"))
     run_stage.run(stage.spec(), sft.results)
     assert "resumes after step" in capfd.readouterr().err
-    assert len(losses(folder)) == 400 and not work.exists()
+    assert len(losses(folder)) == 120 and not work.exists()
     assert (folder / "model" / "model.safetensors").exists() and (folder / "optimizer.safetensors").exists()
 
 
@@ -118,7 +122,7 @@ def test_an_error_of_all_ranks_is_said_once(sft):
 
 @pytest.mark.several_processes
 def test_sigterm_saves_and_the_next_run_goes_on(sft, tmp_path):
-    stage = sft(steps=400, save_steps=2)
+    stage = sft(steps=120, save_steps=10)
     (tmp_path / "spec.json").write_text(json.dumps({**stage.spec(), "machine": TWO}))
     code = (
         "import json, sys; from elenchus.run_stage import main; sys.exit(main(json.load(open('spec.json')), 'log.txt'))"
@@ -130,4 +134,4 @@ def test_sigterm_saves_and_the_next_run_goes_on(sft, tmp_path):
     log = (tmp_path / "log.txt").read_text()
     assert log.count("stopped after step") == 1 and "sft: " in log
     run_stage.run({**stage.spec(), "machine": TWO}, sft.results)
-    assert len(losses(sft.results / "sft" / stage.digest)) == 400
+    assert len(losses(sft.results / "sft" / stage.digest)) == 120

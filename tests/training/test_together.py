@@ -27,7 +27,7 @@ def job(name: str, kind: str, strategy: str = "ddp", stop: int = 0, **changes) -
 QUICK = [
     job("sft", "sft"),
     job("dpo", "dpo"),
-    job("grpo", "grpo", steps=4),
+    job("grpo", "grpo", steps=4, validated=False),
     job("sft-spread", "sft", "fsdp", **LORA),
 ]
 WHOLE = [
@@ -35,6 +35,7 @@ WHOLE = [
     *(job(f"{kind}-fsdp", kind, "fsdp") for kind in ("sft", "dpo", "step_dpo", "process_head", "offline_rl")),
     *(job(f"{kind}-lora", kind, **LORA) for kind in ("dpo", "grpo", "process_head")),
     job("grpo-fsdp", "grpo", "fsdp", validated=False),
+    job("grpo-validated", "grpo"),
     job("grpo-kl", "grpo", beta=0.1, num_iterations=2),
     job("grpo-means", "grpo", loss_type="grpo", scale_rewards="batch"),
     job("sft-packed", "sft", packing=True),
@@ -120,7 +121,9 @@ def test_two_processes_train_as_one(quick, given):
 def test_another_number_of_processes_goes_on(quick):
     whole = alone(quick, job("whole", "sft"), "whole")
     compare(whole, read(quick / "one-then-two"))
-    assert [p.name for p in (quick / "two-then-one" / "work").glob("checkpoint-*")] == ["checkpoint-00000004"], "after the step under way"
+    assert [p.name for p in (quick / "two-then-one" / "work").glob("checkpoint-*")] == ["checkpoint-00000004"], (
+        "after the step under way"
+    )
     compare(whole, alone(quick, job("two-then-one", "sft"), "two-then-one"))
 
 
