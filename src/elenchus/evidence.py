@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from elenchus import findings
+from elenchus import carry, findings
 from elenchus.claims import Claim, verdict
 from elenchus.errors import UserError, did_you_mean
 from elenchus.graph import Stage, walk
@@ -67,6 +67,7 @@ def gather(plan: Plan, recipe: RecipePlan) -> dict:
             "commits": sorted({c.get("commit", "unknown") for c in made}),
             "machines": sorted({c.get("machine", "unknown") for c in made}),
             "made": max((c.get("ended", "") for c in made), default=""),
+            "carried": carry.summary(plan.root, recipe.stages),
         }
     )
 

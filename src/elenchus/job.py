@@ -7,6 +7,7 @@ import json
 import random
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +44,22 @@ class Result:
         """Return table `name`, checked against the manifest's digest and the schema."""
         return tables.read(name, self.file(f"{name}.parquet"))
 
+    def count(self, name: str) -> int:
+        """Return the rows of table `name`."""
+        return tables.opened(name, self.file(f"{name}.parquet")).metadata.num_rows
+
+    def columns(self, name: str, columns: list[str]) -> pd.DataFrame:
+        """Return some columns of table `name`."""
+        return tables.opened(name, self.file(f"{name}.parquet")).read(columns=columns).to_pandas()
+
+    def rows(self, name: str, start: int, stop: int) -> pd.DataFrame:
+        """Return rows [start, stop) of table `name`."""
+        return tables.rows(name, self.file(f"{name}.parquet"), start, stop)
+
+    def those(self, name: str, column: str, values: Iterable[str]) -> pd.DataFrame:
+        """Return the rows of table `name` whose `column` is one of `values`."""
+        return tables.those(name, self.file(f"{name}.parquet"), column, values)
+
     def file(self, name: str) -> Path:
         """Return the path of an output file, once its bytes are what the manifest says."""
         entry = self.manifest["files"].get(name)
@@ -71,6 +88,8 @@ class Job:
     out: an empty folder for the outputs, moved in place when `run` returns. work: a folder that survives a kill, for
     checkpoints; removed once the stage is complete. machine: what params.yaml says of this machine, by section (`engine`,
     `server`): changes no result. logs: where logs of processes that the stage starts are kept, a path less its ending.
+    shard: (i, n) where this job makes every n-th part from the i-th on, and no more (`elenchus.parts`). joins: all parts are
+    there. markers: where shards say that they are done. elsewhere: what parts took that other jobs made.
     """
 
     kind: str
@@ -82,6 +101,12 @@ class Job:
     cost: Cost = field(default_factory=Cost)
     machine: dict = field(default_factory=dict)
     logs: Path | None = None
+    shard: tuple[int, int] | None = None
+    joins: bool = False
+    markers: Path | None = None
+    elsewhere: dict[str, float] = field(
+        default_factory=lambda: {"seconds": 0.0, "cpu_seconds": 0.0, "peak_memory_mb": 0.0}
+    )
     _told: float = 0.0
 
     def rng(self, name: str) -> random.Random:

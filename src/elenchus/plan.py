@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from elenchus import config as configuration
+from elenchus import stages
 from elenchus.claims import Claim
 from elenchus.code_digest import code_digest
 from elenchus.config import Base
@@ -89,9 +90,30 @@ class Plan:
             return self._more[digest]
         return self.by_digest[digest]
 
-    def job(self, digest: str) -> dict:
-        """Return all that a job needs to run the stage of a digest: its specification, and what the machine is like."""
-        return {**self.stage(digest).spec(), "machine": self.config.machine()}
+    def job(self, digest: str, shard: tuple[int, int] | None = None) -> dict:
+        """Return all that a job needs to run the stage of a digest: its specification, and what the machine is like.
+
+        shard: (i, n) where the job is the i-th of n that share the stage's parts.
+        """
+        known = {**self.stage(digest).spec(), "machine": self.config.machine()}
+        if shard:
+            return {**known, "shard": list(shard)}
+        return {**known, "joins": True} if self.shards(digest) > 1 else known
+
+    def shards(self, digest: str) -> int:
+        """Return the jobs that share the parts of a stage: params.yaml's `shards`, at most as many as there are parts."""
+        from elenchus.estimates import expectations, parts_of
+
+        stage = self.stage(digest)
+        if self.config.shards == 1 or not hasattr(stages.load(stage.kind), "shares"):
+            return 1
+        if digest not in self._shares:
+            self._shares[digest] = parts_of(stage, expectations(walk([stage])))
+        return max(1, min(self.config.shards, self._shares[digest]))
+
+    @cached_property
+    def _shares(self) -> dict[str, int]:
+        return {}
 
     @cached_property
     def _more(self) -> dict[str, Stage]:

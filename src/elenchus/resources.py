@@ -74,17 +74,18 @@ def threads(kind: str, training: Machine) -> int:
 
 
 def asked(
-    stage: Stage, what: str, attempt: int, site: Mapping[str, str], training: Machine | None = None
+    stage: Stage, what: str, attempt: int, site: Mapping[str, str], training: Machine | None = None, joins: bool = False
 ) -> int | str | None:
     """Return one of Snakemake's resources of a stage: mem_mb, runtime, gpu, gpu_model, slurm_partition; None: not asked.
 
     Of a trainer on several nodes also nodes, tasks, mpi, gres, tasks_per_gpu: one task on each node, GPUs counted by node,
     and no `srun` around the job, which starts its own (`training/launch.py`). Memory is a node's.
     site: the first block of the Slurm profile; training: the section of params.yaml.
-    A job that failed may have lacked memory or time: attempt by attempt it
-    asks for twice the memory and for as many times the minutes.
+    A job that failed may have lacked memory or time: attempt by attempt it asks for twice the memory and for as many times
+    the minutes. joins: shards have done the stage's work but for joining.
     """
-    n = need(stage)
+    does = "tables" if joins else work(stage)
+    n = NEEDS[does, model(stage)]
     each, nodes = processes(stage.kind, training or Machine())
     kind_of_gpu = site.get("gpu_type") if n.gpu and site.get("gpu_type") not in (None, "none") else None
     several = nodes > 1
@@ -99,5 +100,5 @@ def asked(
         "tasks": nodes if several else None,
         "mpi": "srun" if several else None,
         "slurm_partition": site.get("gpu_partition") if n.gpu else site.get("slurm_partition"),
-        "light": int(work(stage) == "tables"),
+        "light": int(does == "tables"),
     }[what]

@@ -1,7 +1,8 @@
 """Run one stage: inputs checked, outputs written aside, the manifest last, the folder moved in place at once.
 
 A result is complete or absent. A killed stage leaves only `results/.work/<kind>/<digest>/`, which holds its checkpoints
-and which the next run takes up. Two processes never run the same stage: the second waits for the first.
+and which the next run takes up. Two processes never run the same stage: the second waits for the first. Where a node has
+scratch (`elenchus.scratch`) outputs are written there first, and copied aside once they are whole.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from elenchus import graph, stages
+from elenchus import graph, scratch, stages
 from elenchus.errors import UserError
 from elenchus.graph import kind_code
 from elenchus.job import Job, Result, cost_dict, file_entries, read_manifest
@@ -35,28 +36,38 @@ MANIFEST_VERSION = 1
 def run(spec: dict, results: Path = Path("results")) -> Path:
     """Run the stage that `spec` (graph.Stage.spec) describes and return its folder; nothing to do where it is complete.
 
-    spec["machine"], where there is one, says what changes no result (`Plan.job`); it is no part of the manifest.
+    What else `Plan.job` adds to it changes no result and is no part of the manifest: "machine", "shard", "joins". A shard makes
+    its parts, says so in its marker (`marker`), and leaves the rest to the job that joins.
     Raises UserError for anything that the user can mend: damaged inputs, a full disk, read-only results.
     """
-    kind, digest = spec["kind"], spec["digest"]
+    kind, digest, shard = spec["kind"], spec["digest"], spec.get("shard")
     folder, aside = results / kind / digest, results / ".work" / kind / digest
-    with plain_disk_errors(results), only_one(aside):
+    own = "out" if shard is None else "out-{}-of-{}".format(*shard)
+    with plain_disk_errors(results), only_one(aside, "" if shard is None else own):
         if (folder / "stage.json").exists():
             read_manifest(folder)
+            mark(results, spec)
             return folder
         same_code(spec)
-        clear_leftovers(folder, aside / "out")
-        (aside / "out").mkdir(parents=True)
-        (aside / "checkpoints").mkdir(exist_ok=True)
+        clear_leftovers(folder, aside / own)
+        (aside / "checkpoints").mkdir(parents=True, exist_ok=True)
         module = stages.load(kind)
-        job = job_of(spec, results)
-        measured = Meter()
         together = launch.wanted(spec)
-        if together is not None:
-            launch.run(together, spec, results, job, aside)
-        else:
-            module.run(job)
-        write_manifests(job, spec, module.OUTPUTS, measured)
+        here = together is None or together.nodes == 1  # any node may be the one whose process writes
+        with scratch.outputs(aside / own, here and getattr(module, "SCRATCH", True)) as out:
+            job = job_of(spec, results, out)
+            measured = Meter()
+            if together is not None:
+                launch.run(together, spec, results, job, aside)
+            else:
+                module.run(job)
+            if shard is not None:
+                shutil.rmtree(aside / own, ignore_errors=True)
+                mark(results, spec)
+                return folder
+            write_manifests(job, spec, module.OUTPUTS, measured)
+            scratch.bring(out, aside / "out")
+        to_disk(aside / "out")
         folder.parent.mkdir(parents=True, exist_ok=True)
         os.replace(aside / "out", folder)
         shutil.rmtree(aside / "checkpoints", ignore_errors=True)
@@ -64,20 +75,38 @@ def run(spec: dict, results: Path = Path("results")) -> Path:
     return folder
 
 
-def job_of(spec: dict, results: Path) -> Job:
-    """Return the job of a stage whose folders below `results/.work` are there."""
+def job_of(spec: dict, results: Path, out: Path) -> Job:
+    """Return the job of a stage, whose folders are there; it writes to `out`."""
     kind, digest = spec["kind"], spec["digest"]
-    aside = results / ".work" / kind / digest
     return Job(
         kind=kind,
         params=stages.load(kind).Params.model_validate(spec["params"]),
         seed=spec["rng_seed"],
         inputs={name: open_inputs(given, results) for name, given in spec["inputs"].items()},
-        out=aside / "out",
-        work=aside / "checkpoints",
+        out=out,
+        work=results / ".work" / kind / digest / "checkpoints",
         machine=spec.get("machine", {}),
         logs=results / "log" / kind / digest,
+        shard=spec.get("shard"),
+        joins=spec.get("joins", False),
+        markers=marker(results, spec).parent,
     )
+
+
+def marker(results: Path, spec: dict) -> Path:
+    """Return the file that says that a shard has made its parts. It stays: Snakemake remembers a result's inputs."""
+    i, n = spec.get("shard") or (0, 1)
+    return results / "shards" / spec["kind"] / spec["digest"] / f"{i}-of-{n}.json"
+
+
+def mark(results: Path, spec: dict) -> None:
+    """Write a shard's marker, at once; nothing where the job is no shard."""
+    if spec.get("shard") is not None:
+        path = marker(results, spec)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = path.with_suffix(f".{os.getpid()}")
+        aside.write_text(json.dumps(surroundings(), indent=1, sort_keys=True) + "\n")
+        os.replace(aside, path)
 
 
 def same_code(spec: dict) -> None:
@@ -119,14 +148,18 @@ def write_manifests(job: Job, spec: dict, outputs: tuple[str, ...], measured: Me
             )
     together = launch.wanted(spec)
     processes = {"processes": together.world, "strategy": together.strategy} if together else {}
-    cost = {**cost_dict(job.cost), **measured.read(), **processes, **surroundings()}
+    cost = {**cost_dict(job.cost), **measured.read(job.elsewhere), **processes, **surroundings()}
     (job.out / "cost.json").write_text(json.dumps(cost, indent=1, sort_keys=True) + "\n")
     families, engine = tuple(spec.get("families", ())), graph.engine_of(spec["params"])
     code = graph.kind_definitions(spec["kind"], families, engine)  # names what differs from another result's code
-    known = {k: v for k, v in spec.items() if k != "machine"}
+    known = {k: v for k, v in spec.items() if k not in ("machine", "shard", "joins")}
     manifest = {"version": MANIFEST_VERSION, **known, "definitions": code, "files": files}
     (job.out / "stage.json").write_text(json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
-    for path in job.out.rglob("*"):  # on disk before the move: a power cut must not leave a manifest without its files
+
+
+def to_disk(folder: Path) -> None:
+    """Have the system write all files of a folder: a power cut must not leave a manifest without its files."""
+    for path in folder.rglob("*"):
         if path.is_file():
             with path.open("rb") as f:
                 os.fsync(f.fileno())
@@ -144,13 +177,13 @@ class Meter:
         ended = resource.getrusage(resource.RUSAGE_CHILDREN)
         return time.process_time() + ended.ru_utime + ended.ru_stime
 
-    def read(self) -> dict:
-        """Return the measurements: seconds, cpu_seconds, peak_memory_mb (of the largest process)."""
+    def read(self, elsewhere: dict[str, float]) -> dict:
+        """Return the measurements, what other jobs took added: seconds, cpu_seconds, peak_memory_mb (the largest process's)."""
         peak_kb = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
         return {
-            "seconds": round(time.monotonic() - self.wall, 3),
-            "cpu_seconds": round(self._cpu() - self.cpu, 3),
-            "peak_memory_mb": round(peak_kb / 1024, 1),
+            "seconds": round(time.monotonic() - self.wall + elsewhere["seconds"], 3),
+            "cpu_seconds": round(self._cpu() - self.cpu + elsewhere["cpu_seconds"], 3),
+            "peak_memory_mb": round(max(peak_kb / 1024, elsewhere["peak_memory_mb"]), 1),
         }
 
 
@@ -168,10 +201,10 @@ def surroundings() -> dict:
 
 
 @contextlib.contextmanager
-def only_one(aside: Path) -> Iterator[None]:
-    """Hold the stage's lock (released by the system when the process dies); wait, and say so, where another holds it."""
+def only_one(aside: Path, shard: str = "") -> Iterator[None]:
+    """Hold the stage's lock, or its shard's (released by the system when the process dies); wait where another holds it."""
     aside.parent.mkdir(parents=True, exist_ok=True)
-    with aside.with_suffix(".lock").open("a+") as f:
+    with aside.with_suffix(f".{shard}.lock" if shard else ".lock").open("a+") as f:
         try:
             fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -191,7 +224,8 @@ def plain_disk_errors(results: Path) -> Iterator[None]:
         where = getattr(e, "filename", None) or results
         if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise UserError(
-                f"{where}: no space left. Nothing was half-written; free some space (results/.work may go) and run again"
+                f"{where}: no space left{scratch.room(results)}. Nothing was half-written; free some space "
+                "(results/.work may go) and run again"
             ) from e
         if number in (errno.EROFS, errno.EACCES, errno.EPERM):
             raise UserError(

@@ -66,6 +66,11 @@ def tag(seed: int) -> str:
 
 def chunks(rows: Sequence, samples: int, batch_size: int) -> Iterator[Sequence]:
     """Yield parts of `rows` that fill a batch 16 times: small enough to show progress, too big to idle at the end."""
-    size = max(1, 16 * batch_size // max(samples, 1))
+    size = chunk_size(samples, batch_size)
     for start in range(0, len(rows), size):
         yield rows[start : start + size]
+
+
+def chunk_size(samples: int, batch_size: int) -> int:
+    """Return the rows of a part that fills a batch 16 times with `samples` of each."""
+    return max(1, 16 * batch_size // max(samples, 1))

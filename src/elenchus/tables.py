@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,9 @@ from elenchus.errors import CorruptResult
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+    import pyarrow.parquet as pq
+
+GROUP_ROWS = 32_768  # of a joined table's row groups: what a reader of pieces has in memory
 
 # Type names: str, int, float, bool, and lists of them. "?" marks a column that may hold nulls.
 SCHEMAS: dict[str, dict[str, str]] = {
@@ -245,15 +249,63 @@ def write(name: str, frame: pd.DataFrame | list[dict], path: Path) -> int:
 
 def read(name: str, path: Path) -> pd.DataFrame:
     """Return table `name` from `path`; CorruptResult where the file is truncated or of another schema."""
+    return opened(name, path).read().to_pandas()
+
+
+def opened(name: str, path: Path) -> pq.ParquetFile:
+    """Return table `name` at `path`, to be read in pieces; CorruptResult where it is truncated or of another schema."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path)
+        file = pq.ParquetFile(path)
     except (pa.ArrowException, OSError) as e:
         raise CorruptResult(f"{path}: not a readable Parquet file ({e})") from e
-    if table.schema.names != list(SCHEMAS[name]):
+    if file.schema_arrow.names != list(SCHEMAS[name]):
         raise CorruptResult(
-            f"{path}: columns {table.schema.names} are not those of table {name!r}: {list(SCHEMAS[name])}"
+            f"{path}: columns {file.schema_arrow.names} are not those of table {name!r}: {list(SCHEMAS[name])}"
         )
-    return table.to_pandas()
+    return file
+
+
+def rows(name: str, path: Path, start: int, stop: int) -> pd.DataFrame:
+    """Return rows [start, stop) of table `name`, in the memory of these rows and of one row group."""
+    import pyarrow as pa
+
+    found, before = [schema(name).empty_table()], 0
+    file = opened(name, path)
+    for group in range(file.num_row_groups):
+        n = file.metadata.row_group(group).num_rows
+        low, high = max(start - before, 0), min(stop - before, n)
+        if low < high:
+            found.append(file.read_row_group(group).slice(low, high - low))
+        before += n
+    return pa.concat_tables(found).to_pandas()
+
+
+def those(name: str, path: Path, column: str, values: Iterable[str]) -> pd.DataFrame:
+    """Return the rows of table `name` whose `column` is one of `values`, in the memory of these and of one row group."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    wanted, found = pa.array(sorted(set(values)), pa.string()), [schema(name).empty_table()]
+    file = opened(name, path)
+    for group in range(file.num_row_groups):
+        table = file.read_row_group(group)
+        found.append(table.filter(pc.is_in(table[column], wanted)))
+    return pa.concat_tables(found).to_pandas()
+
+
+def join(name: str, paths: list[Path], goal: Path) -> None:
+    """Write the tables at `paths` as one, in the memory of one row group; the bytes depend on the rows only."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    waiting = schema(name).empty_table()
+    with pq.ParquetWriter(goal, waiting.schema, compression="zstd") as out:
+        for path in paths:
+            waiting = pa.concat_tables([waiting, opened(name, path).read().cast(waiting.schema)])
+            while len(waiting) > GROUP_ROWS:
+                out.write_table(waiting.slice(0, GROUP_ROWS).combine_chunks())
+                waiting = waiting.slice(GROUP_ROWS)
+        out.write_table(waiting.combine_chunks())

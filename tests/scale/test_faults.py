@@ -135,14 +135,25 @@ def test_a_job_over_its_memory_gets_more(sampling, finished, slurm):
 
 
 def test_a_job_over_its_time_goes_on_with_more(training, finished, slurm):
-    """Its limit is a minute at first: Slurm's early signal ends it, or the limit does."""
+    """Its limit is a minute at first. The trainer, stopped, hears no early signal: Slurm ends it at the limit."""
     folder, target = training
-    limit = "seed_model:runtime=1 if attempt < 3 else 30"
+    limit = "seed_model:runtime=1 if attempt == 1 else 30"
     with small.snakemake(folder, slurm, target, "--set-resources", limit) as run:
+        in_the_middle_of_training(run, folder)
+        pause(folder)
+        kept = saved(folder)
         ends_well(run, slurm, finished, folder)
-    states = [state for _, state, _, _ in slurm.jobs()]
-    assert states[0] == "COMPLETED" and len(states) > 1 and set(states[1:]) <= {"FAILED", "TIMEOUT"}
-    assert f"SLURM status is: '{states[1]}'" in run.said
+    assert [state for _, state, _, _ in slurm.jobs()] == ["COMPLETED", "TIMEOUT"]
+    assert "SLURM status is: 'TIMEOUT'" in run.said and steps(folder)[0] == kept + 1
+
+
+def pause(folder) -> None:
+    """Stop the processes of the project's stages."""
+    stages = subprocess.run(["pgrep", "-f", r"scripts/\S*stage\.py"], capture_output=True, text=True).stdout.split()
+    here = [int(pid) for pid in stages if os.path.realpath(f"/proc/{pid}/cwd") == os.path.realpath(folder)]
+    assert here, "no stage runs"
+    for pid in here:
+        os.kill(pid, signal.SIGSTOP)
 
 
 def test_the_controller_restarts_and_status_queries_fail_for_a_while(training, finished, slurm, tmp_path):

@@ -46,7 +46,7 @@ class Workshop:
         """Return (result, job) of one run."""
         out = self.new()
         module = stages.load(kind)
-        job = Job(kind, module.Params.model_validate(params or {}), seed, inputs, out, self.folder)
+        job = Job(kind, module.Params.model_validate(params or {}), seed, inputs, out, out.with_suffix(".work"))
         module.run(job)
         for name in module.OUTPUTS:
             assert any(p.name in (name, f"{name}.parquet") for p in out.iterdir()), (kind, name)

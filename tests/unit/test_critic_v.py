@@ -71,7 +71,7 @@ class Folder:
         out.mkdir()
         self.count += 1
         module = stages.load(kind)
-        module.run(Job(kind, module.Params.model_validate(params), 3, inputs, out, self.path))
+        module.run(Job(kind, module.Params.model_validate(params), 3, inputs, out, out.with_suffix(".work")))
         return self.close(out)
 
     def close(self, out):

@@ -102,7 +102,7 @@ class Workshop:
 
     def run(self, kind, params=None, **inputs):
         out, module = self.new(), stages.load(kind)
-        job = Job(kind, module.Params.model_validate(params or {}), 7, inputs, out, self.folder)
+        job = Job(kind, module.Params.model_validate(params or {}), 7, inputs, out, out.with_suffix(".work"))
         module.run(job)
         return self.close(out)
 

@@ -32,6 +32,12 @@ class Given:
     def table(self, name):
         return tables.read(name, self.folder / f"{name}.parquet")
 
+    def count(self, name):
+        return len(self.table(name))
+
+    def rows(self, name, start, stop):
+        return tables.rows(name, self.folder / f"{name}.parquet", start, stop)
+
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
@@ -70,7 +76,7 @@ def world(tmp_path_factory):
 def run(module, tmp_path, name, inputs, **params):
     out = tmp_path / name
     out.mkdir()
-    job = Job(name, module.Params(**params), 3, inputs, out, tmp_path)
+    job = Job(name, module.Params(**params), 3, inputs, out, out.with_suffix(".work"))
     module.run(job)
     return job, Given(out, params=job.params.model_dump())
 

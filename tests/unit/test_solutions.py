@@ -34,6 +34,12 @@ class Given:
     def table(self, name):
         return self.frame
 
+    def count(self, name):
+        return len(self.frame)
+
+    def rows(self, name, start, stop):
+        return self.frame[start:stop]
+
 
 def problem_rows(found):
     return [
@@ -80,7 +86,7 @@ def job(tmp_path, actor, frame, name, **params):
     inputs = {"actor": Given(actor), "problems": Given(frame=frame)}
     out = tmp_path / name
     out.mkdir()
-    return Job("sample", sample.Params(**params), 7, inputs, out, tmp_path)
+    return Job("sample", sample.Params(**params), 7, inputs, out, out.with_suffix(".work"))
 
 
 def test_sample_stage(tmp_path, actor):

@@ -77,6 +77,12 @@ def test_stages_on_a_pretrained_model_ask_for_its_gpu_and_others_for_none(everyt
     assert {"sample", "sft", "grpo", "critique"} <= kinds and not {"evaluate", "problems", "examples"} & kinds
 
 
+def test_joining_what_shards_have_made_asks_for_no_gpu(everything):
+    stage = next(s for s in everything if resources.asked(s, "gpu", 1, {}) and s.kind == "sample")
+    assert resources.asked(stage, "gpu", 1, {}, joins=True) is None
+    assert resources.asked(stage, "mem_mb", 1, {}, joins=True) == resources.NEEDS["tables", "pretrained"].mem_mb
+
+
 def test_later_attempts_ask_for_more_and_never_for_more_than_a_week(everything):
     for stage in everything[:200]:
         for what in ("mem_mb", "runtime"):

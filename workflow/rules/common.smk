@@ -25,6 +25,9 @@ onstart:
 
 wildcard_constraints:
     digest="[0-9a-f]{16}",
+    kind="[a-z_]+",
+    shard="[0-9]+",
+    shards="[0-9]+",
 
 
 def recipe_target(name):
@@ -32,9 +35,23 @@ def recipe_target(name):
     return str(plan.recipe(name).record("view"))
 
 
-def stage_inputs(wildcards):
+def parents(wildcards):
     """Return the manifests of a stage's inputs. `ancient`: content-addressed, so never out of date."""
     return [ancient(str(parent.manifest)) for parent in plan.stage(wildcards.digest).parents]
+
+
+def stage_inputs(wildcards):
+    """Return the manifests of a stage's inputs, and the markers of its shards.
+
+    Of a stage that is done, the markers that are there: with them it was made, and Snakemake remembers inputs.
+    """
+    stage, shards = plan.stage(wildcards.digest), plan.shards(wildcards.digest)
+    folder = Path("results/shards", stage.kind, stage.digest)
+    if stage.manifest.exists():
+        markers = sorted(map(str, folder.glob("*.json")))
+    else:
+        markers = [str(folder / f"{i}-of-{shards}.json") for i in range(shards)] if shards > 1 else []
+    return parents(wildcards) + [ancient(m) for m in markers]
 
 
 def stage_label(wildcards):
@@ -47,9 +64,15 @@ def stage_spec(wildcards):
     return plan.job(wildcards.digest)
 
 
+def shard_spec(wildcards):
+    """Return all that a job needs to make its share of a stage's parts."""
+    return plan.job(wildcards.digest, (int(wildcards.shard), int(wildcards.shards)))
+
+
 def stage_resource(what, wildcards, attempt):
-    """Return a resource of a stage's job, more of it at each attempt."""
-    return resources.asked(plan.stage(wildcards.digest), what, attempt, site, plan.config.training)
+    """Return a resource of the job of a stage or of one of its shards, more of it at each attempt."""
+    joins = plan.shards(wildcards.digest) > 1 and not hasattr(wildcards, "shard")
+    return resources.asked(plan.stage(wildcards.digest), what, attempt, site, plan.config.training, joins)
 
 
 def stage_threads(kind):

@@ -27,3 +27,17 @@ rule stage:
         "{params.label} ({rule} {wildcards.digest})"
     script:
         "../scripts/stage.py"
+
+
+# Several jobs share the parts of a stage where params.yaml says `shards`; the stage's own job then joins them.
+use rule stage as shard with:
+    input:
+        parents,
+    output:
+        "results/shards/{kind}/{digest}/{shard}-of-{shards}.json",
+    log:
+        "results/log/{kind}/{digest}.{shard}-of-{shards}.log",
+    threads: lambda wildcards: stages.load(wildcards.kind).THREADS
+    params:
+        spec=shard_spec,
+        label=stage_label,

@@ -11,17 +11,18 @@ Departures
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
 from pydantic import Field
 
-from elenchus import seeds
+from elenchus import parts, seeds
 from elenchus.engines.settings import AnyEngine, Sampler
 from elenchus.errors import UserError
 from elenchus.job import Job
-from elenchus.stages import Estimate
+from elenchus.stages import LAPTOP, Estimate, Lengths
 
-CHUNK = 1024  # solutions per call of an engine: between two calls, progress is said
+CHUNK = 1024  # readable solutions of a part
 
 
 class Params(Sampler):
@@ -53,8 +54,6 @@ THREADS = 1
 
 def run(job: Job) -> None:
     """Write the critiques, in the order of the solutions; UserError where source and inputs do not fit."""
-    from elenchus.critics.drafts import drafts
-
     p = job.params
     if (p.source == "model") != ("critic" in job.inputs):
         raise UserError(f"source {p.source!r} {'needs' if p.source == 'model' else 'takes no'} input `critic`")
@@ -62,44 +61,73 @@ def run(job: Job) -> None:
         raise UserError(
             f"source {p.source!r} {'needs' if p.source == 'server' else 'takes no'} engine of kind 'openai'"
         )
-    found = drafts(job.inputs["solutions"].table("solutions"), job.inputs["problems"].table("problems"))
-    job.write("critiques", _by_oracle(job, found) if p.source == "oracle" else _by_model(job, found))
+    readable = job.inputs["solutions"].columns("solutions", ["parsed"])["parsed"].to_numpy(dtype=bool).nonzero()[0]
+    tasks = [(start, readable[start : start + CHUNK]) for start in range(0, len(readable), CHUNK)]
+    parts.make(
+        job, OUTPUTS, tasks, partial(_by_oracle if p.source == "oracle" else _by_model, job), "solutions criticised"
+    )
 
 
-def _by_oracle(job: Job, found: list) -> list[dict]:
+def _drafts(job: Job, where) -> list:
+    """Return the solutions in the rows `where` of the table, with their problems."""
+    from elenchus.critics.drafts import drafts
+
+    table = job.inputs["solutions"].rows("solutions", int(where[0]), int(where[-1]) + 1)
+    return drafts(table, job.inputs["problems"].those("problems", "problem_id", table["problem_id"]))
+
+
+def _by_oracle(job: Job):
+    """Return what an exact checker with dials says of a part."""
     from elenchus.critics import oracle
 
     p = job.params
     dials = oracle.Dials(p.miss_rate, p.false_alarm_rate, p.wrong_fix_rate, p.blind)
-    for family in {d.family for d in found}:
-        oracle.check_blind(dials, family.error_types())
-    job.cost.oracle_calls += p.n * sum(len(d.steps) for d in found)
-    return [oracle.criticise(d, p.critic, dials, job.derive("oracle"), i) for d in found for i in range(p.n)]
+
+    def write(task: tuple) -> parts.Rows:
+        found = _drafts(job, task[1])
+        for family in {d.family for d in found}:
+            oracle.check_blind(dials, family.error_types())
+        job.cost.oracle_calls += p.n * sum(len(d.steps) for d in found)
+        rows = [oracle.criticise(d, p.critic, dials, job.derive("oracle"), i) for d in found for i in range(p.n)]
+        return {"critiques": rows}
+
+    return write, []
 
 
-def _by_model(job: Job, found: list) -> list[dict]:
+def _by_model(job: Job):
+    """Return what a model says of a part, and its engine."""
     from elenchus import environment
 
     environment.torch_setup(THREADS)
     from elenchus.critics import model
     from elenchus.engines import Sampling
-    from elenchus.engines.opening import opened, spent
+    from elenchus.engines.opening import opened
 
-    p, rows = job.params, []
+    p = job.params
     engine = opened(job, "critic" if p.source == "model" else None)
     sampling = Sampling(temperature=p.temperature, max_tokens=p.max_tokens, top_p=p.top_p)
-    for start in range(0, len(found), CHUNK):
-        chunk, seed = found[start : start + CHUNK], seeds.derive(job.derive("samples"), start)
-        rows += model.criticise(engine, engine.tokenizer, chunk, p.critic, sampling, seed, p.n)
-        job.progress(min(start + CHUNK, len(found)), len(found), "solutions criticised")
-    spent(job, engine)
-    return rows
+
+    def write(task: tuple) -> parts.Rows:
+        start, where = task
+        seed = seeds.derive(job.derive("samples"), start)
+        return {
+            "critiques": model.criticise(engine, engine.tokenizer, _drafts(job, where), p.critic, sampling, seed, p.n)
+        }
+
+    return write, [engine]
 
 
-def estimate(params: Params, rows: dict[str, int]) -> Estimate:
-    """Return the estimate: about 50 tokens of critique on 60 of prompt, at laptop scale."""
+def estimate(params: Params, rows: dict[str, int], tokens: Lengths = LAPTOP) -> Estimate:
+    """Return the estimate: a critique each, after a prompt with the solution."""
     solutions = rows.get("solutions", 0)
     critiques = solutions * params.n
     if params.source == "oracle":
         return Estimate(rows=critiques)
-    return Estimate(rows=critiques, sampled=min(50, params.max_tokens) * critiques, prompt=60 * solutions)
+    return Estimate(
+        rows=critiques, sampled=min(tokens.critique, params.max_tokens) * critiques, prompt=tokens.solved * solutions
+    )
+
+
+def shares(params: Params, rows: dict[str, int]) -> int:
+    """Return the parts that shards can share."""
+    return -(-rows.get("solutions", 0) // CHUNK)

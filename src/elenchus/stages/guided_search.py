@@ -5,12 +5,14 @@ Source: SPC (arXiv 2504.19162), its test-time search: a step judged right stands
 
 from __future__ import annotations
 
+from functools import partial
+
 from pydantic import Field
 
-from elenchus import seeds
+from elenchus import parts, seeds
 from elenchus.engines.settings import Sampler
 from elenchus.job import Job
-from elenchus.stages import Estimate
+from elenchus.stages import LAPTOP, Estimate, Lengths
 
 
 class Params(Sampler):
@@ -33,42 +35,67 @@ THREADS = 1
 
 def run(job: Job) -> None:
     """Write the solutions, problem by problem; a solution's tokens are all that its solver sampled, rejected steps too."""
+    starts = range(0, job.inputs["problems"].count("problems"), chunk(job.params))
+    parts.make(job, OUTPUTS, starts, partial(_begin, job), "solutions")
+
+
+def chunk(params: Params) -> int:
+    """Return the problems of a part."""
+    from elenchus import solutions
+
+    return solutions.chunk_size(params.n, params.batch_size)
+
+
+def _begin(job: Job):
+    """Return what walks through the problems from one on, and its engines."""
     from elenchus import environment
 
     environment.torch_setup(THREADS)
-    from elenchus import problems, solutions
+    from elenchus import problems
     from elenchus.engines import Sampling
-    from elenchus.engines.opening import opened, spent
+    from elenchus.engines.opening import opened
     from elenchus.search import guided
     from elenchus.search.tree import mark
 
     p = job.params
-    asked = [problems.from_row(row) for row in job.inputs["problems"].table("problems").to_dict("records")]
     solver, critic = (opened(job, name, beside=1) for name in ("actor", "critic"))
     stops = tuple(mark(k) for k in range(1, p.max_steps + 2))
-    rows = []
-    for part in solutions.chunks(asked, p.n, p.batch_size):
+
+    def write(start: int) -> parts.Rows:
+        table = job.inputs["problems"].rows("problems", start, start + chunk(p))
+        asked = [problems.from_row(row) for row in table.to_dict("records")]
         walks = guided.walk(
             solver,
             critic,
-            [problem for problem in part for _ in range(p.n)],
+            [problem for problem in asked for _ in range(p.n)],
             step=Sampling(p.temperature, p.step_tokens, stop=stops),
             judgement=Sampling(0.0, p.judgement_tokens),
             tries=p.tries,
             max_steps=p.max_steps,
-            seed=seeds.derive(job.derive("walks"), len(rows)),
+            seed=seeds.derive(job.derive("walks"), start * p.n),
         )
-        for i, w in enumerate(walks):
-            facts = {"finish": w.node.finish, "tokens": w.tokens, "logprob": w.node.logprob}
-            facts["temperature"] = float(p.temperature)
-            rows.append(solutions.read(w.problem, w.node.text, i % p.n, solutions.tag(job.seed), **facts))
-        job.progress(len(rows), len(asked) * p.n, "solutions")
-    spent(job, solver, critic)
-    job.write("solutions", rows)
+        return {"solutions": [_row(w, i % p.n, job) for i, w in enumerate(walks)]}
+
+    return write, [solver, critic]
 
 
-def estimate(params: Params, rows: dict[str, int]) -> Estimate:
-    """Return the estimate: five steps of 7 tokens, half of them tried twice, each judged in 10 on 40 of prompt."""
+def _row(walk, sample: int, job: Job) -> dict:
+    """Return the row of one solution."""
+    from elenchus import solutions
+
+    facts = {"finish": walk.node.finish, "tokens": walk.tokens, "logprob": walk.node.logprob}
+    facts["temperature"] = float(job.params.temperature)
+    return solutions.read(walk.problem, walk.node.text, sample, solutions.tag(job.seed), **facts)
+
+
+def estimate(params: Params, rows: dict[str, int], tokens: Lengths = LAPTOP) -> Estimate:
+    """Return the estimate: steps and judgements of them, half of them tried twice."""
     found = rows.get("problems", 0) * params.n
-    steps = int(5 * found * (1.5 if params.tries > 1 else 1))
-    return Estimate(rows=found, sampled=17 * steps, prompt=70 * steps)
+    steps = int(tokens.steps * found * (1.5 if params.tries > 1 else 1))
+    read = tokens.problem + tokens.around + tokens.prefix
+    return Estimate(rows=found, sampled=(tokens.step + tokens.judgement) * steps, prompt=read * steps)
+
+
+def shares(params: Params, rows: dict[str, int]) -> int:
+    """Return the parts that shards can share."""
+    return -(-rows.get("problems", 0) // chunk(params))

@@ -9,17 +9,19 @@ Departures
 
 from __future__ import annotations
 
+from functools import partial
+from itertools import pairwise
 from typing import Literal
 
 from pydantic import Field
 
-from elenchus import seeds
+from elenchus import parts, seeds
 from elenchus.engines.settings import Sampler
 from elenchus.errors import UserError
 from elenchus.job import Job
-from elenchus.stages import Estimate
+from elenchus.stages import LAPTOP, Estimate, Lengths
 
-CHUNK = 1024
+CHUNK = 1024  # critiques followed of a part
 
 
 class Params(Sampler):
@@ -42,33 +44,53 @@ THREADS = 1
 
 def run(job: Job) -> None:
     """Write the refinements, in the order of the critiques."""
+    given = job.inputs["critiques"]
+    wanted = ["parsed", "verdict"]
+    asks = [_asks(c, job.params) for c in given.columns("critiques", wanted).to_dict("records")]
+    asked = [i for i, a in enumerate(asks) if a]
+    # A part: so many critiques that are followed, and those between them, which are not.
+    starts = [0, *asked[CHUNK::CHUNK], len(asks)]
+    tasks = [(k * CHUNK, low, high) for k, (low, high) in enumerate(pairwise(starts)) if low < high]
+    parts.make(job, OUTPUTS, tasks, partial(_begin, job), "critiques followed")
+
+
+def _begin(job: Job):
+    """Return what refines the solutions of a slice of the critiques, and its engine."""
     from elenchus import environment
 
     environment.torch_setup(THREADS)
     from elenchus.critics import revise
-    from elenchus.critics.drafts import drafts
     from elenchus.engines import Sampling
-    from elenchus.engines.opening import opened, spent
+    from elenchus.engines.opening import opened
 
     p = job.params
-    critiques = job.inputs["critiques"].table("critiques").to_dict("records")
-    tables = job.inputs["solutions"].table("solutions"), job.inputs["problems"].table("problems")
-    of = {d.id: d for d in drafts(*tables)}
-    lost = {c["solution_id"] for c in critiques} - of.keys()
-    if lost:
-        raise UserError(f"{len(lost)} criticised solutions are not among the solutions given, the first: {min(lost)}")
-    asked = [c for c in critiques if _asks(c, p)]
     engine = opened(job, "reviser")
     sampling = Sampling(temperature=p.temperature, max_tokens=p.max_tokens, top_p=p.top_p)
-    revised: dict[str, list] = {}
-    for start in range(0, len(asked), CHUNK):
-        chunk, seed = asked[start : start + CHUNK], seeds.derive(job.derive("samples"), start)
-        tasks = [(of[c["solution_id"]], c["text"]) for c in chunk]
-        samples = revise.revise(engine, engine.tokenizer, tasks, sampling, seed, p.n)
-        revised.update((c["critique_id"], s) for c, s in zip(chunk, samples, strict=True))
-        job.progress(min(start + CHUNK, len(asked)), len(asked), "critiques followed")
-    spent(job, engine)
-    job.write("refinements", [r for c in critiques for r in _rows(c, of[c["solution_id"]], revised, p.n)])
+
+    def write(task: tuple[int, int, int]) -> parts.Rows:
+        start, low, high = task
+        critiques = job.inputs["critiques"].rows("critiques", low, high).to_dict("records")
+        of = _drafts(job, {c["solution_id"] for c in critiques})
+        asked = [c for c in critiques if _asks(c, p)]
+        tasks = [(of[c["solution_id"]], c["text"]) for c in asked]
+        seed = seeds.derive(job.derive("samples"), start)
+        samples = revise.revise(engine, engine.tokenizer, tasks, sampling, seed, p.n) if tasks else []
+        revised = {c["critique_id"]: s for c, s in zip(asked, samples, strict=True)}
+        return {"refinements": [r for c in critiques for r in _rows(c, of[c["solution_id"]], revised, p.n)]}
+
+    return write, [engine]
+
+
+def _drafts(job: Job, wanted: set[str]) -> dict:
+    """Return {solution id: draft} of the criticised solutions `wanted`; UserError where one is not there."""
+    from elenchus.critics.drafts import drafts
+
+    table = job.inputs["solutions"].those("solutions", "solution_id", wanted)
+    found = drafts(table, job.inputs["problems"].those("problems", "problem_id", table["problem_id"]))
+    lost = wanted - {d.id for d in found}
+    if lost:
+        raise UserError(f"{len(lost)} criticised solutions are not among the solutions given, the first: {min(lost)}")
+    return {d.id: d for d in found}
 
 
 def _asks(critique: dict, p: Params) -> bool:
@@ -103,8 +125,14 @@ def _rows(critique: dict, draft, revised: dict[str, list], n: int) -> list[dict]
     ]
 
 
-def estimate(params: Params, rows: dict[str, int]) -> Estimate:
-    """Return the estimate: about 35 tokens of refinement on 110 of prompt, at laptop scale."""
+def estimate(params: Params, rows: dict[str, int], tokens: Lengths = LAPTOP) -> Estimate:
+    """Return the estimate: refinements after prompts with solution and critique."""
     critiques = rows.get("critiques", 0)
     refinements = critiques * params.n
-    return Estimate(rows=refinements, sampled=min(35, params.max_tokens) * refinements, prompt=110 * critiques)
+    written = min(tokens.refinement, params.max_tokens)
+    return Estimate(rows=refinements, sampled=written * refinements, prompt=tokens.criticised * critiques)
+
+
+def shares(params: Params, rows: dict[str, int]) -> int:
+    """Return the parts that shards can share."""
+    return -(-rows.get("critiques", 0) // CHUNK)

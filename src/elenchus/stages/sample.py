@@ -5,13 +5,15 @@ The labels cost no oracle calls here; what selects or trains by them counts them
 
 from __future__ import annotations
 
+from functools import partial
+
 from pydantic import Field, field_validator
 
-from elenchus import seeds
+from elenchus import parts, seeds
 from elenchus.engines.settings import Sampler
 from elenchus.errors import UserError
 from elenchus.job import Job
-from elenchus.stages import Estimate
+from elenchus.stages import LAPTOP, Estimate, Lengths
 
 
 class Params(Sampler):
@@ -44,28 +46,39 @@ THREADS = 1
 
 def run(job: Job) -> None:
     """Write the solutions: temperature by temperature, problem by problem."""
+    size, total = chunk(job.params), job.inputs["problems"].count("problems")
+    tasks = [(k, t, start) for k, t in enumerate(temperatures_of(job)) for start in range(0, total, size)]
+    parts.make(job, OUTPUTS, tasks, partial(_begin, job, size), "solutions")
+
+
+def _begin(job: Job, size: int):
+    """Return what samples the solutions of a temperature and of the problems from one on, and its engine."""
     from elenchus import environment
 
     environment.torch_setup(THREADS)
     from elenchus import problems, solutions
     from elenchus.engines import Sampling
-    from elenchus.engines.opening import opened, spent
+    from elenchus.engines.opening import opened
 
-    p = job.params
-    asked = [problems.from_row(row) for row in job.inputs["problems"].table("problems").to_dict("records")]
-    engine = opened(job, "actor")
-    temperatures, rows = temperatures_of(job), []
-    total = len(asked) * p.n * len(temperatures)
-    for k, temperature in enumerate(temperatures):
+    p, engine = job.params, opened(job, "actor")
+
+    def write(task: tuple[int, float, int]) -> parts.Rows:
+        k, temperature, start = task
+        table = job.inputs["problems"].rows("problems", start, start + size)
+        asked = [problems.from_row(row) for row in table.to_dict("records")]
         sampling = Sampling(temperature=temperature, max_tokens=p.max_tokens, top_p=p.top_p, top_k=p.top_k)
         seed = seeds.derive(job.derive("samples"), temperature)
-        for part in solutions.chunks(asked, p.n, p.batch_size):
-            rows += solutions.solve(
-                engine, engine.tokenizer, part, sampling, seed, p.n, solutions.tag(job.seed), first=k * p.n
-            )
-            job.progress(len(rows), total, "solutions")
-    spent(job, engine)
-    job.write("solutions", rows)
+        tag = solutions.tag(job.seed)
+        return {"solutions": solutions.solve(engine, engine.tokenizer, asked, sampling, seed, p.n, tag, first=k * p.n)}
+
+    return write, [engine]
+
+
+def chunk(params: Params) -> int:
+    """Return the problems of a part."""
+    from elenchus import solutions
+
+    return solutions.chunk_size(params.n, params.batch_size)
 
 
 def temperatures_of(job: Job) -> tuple[float, ...]:
@@ -81,8 +94,15 @@ def temperatures_of(job: Job) -> tuple[float, ...]:
     return given if isinstance(given, tuple) else (given,)
 
 
-def estimate(params: Params, rows: dict[str, int]) -> Estimate:
-    """Return the estimate: about 30 tokens a solution on 20 of prompt, at laptop scale."""
+def estimate(params: Params, rows: dict[str, int], tokens: Lengths = LAPTOP) -> Estimate:
+    """Return the estimate: solutions, after prompts that are read once for all samples."""
     several = len(params.temperature) if isinstance(params.temperature, tuple) else 1
     problems, solutions = rows.get("problems", 0), rows.get("problems", 0) * params.n * several
-    return Estimate(rows=solutions, sampled=min(30, params.max_tokens) * solutions, prompt=20 * problems * several)
+    written = min(tokens.solution, params.max_tokens)
+    return Estimate(rows=solutions, sampled=written * solutions, prompt=tokens.problem * problems * several)
+
+
+def shares(params: Params, rows: dict[str, int]) -> int:
+    """Return the parts that shards can share."""
+    several = len(params.temperature) if isinstance(params.temperature, tuple) else 1
+    return several * -(-rows.get("problems", 0) // chunk(params))

@@ -13,13 +13,16 @@ Departures
 
 from __future__ import annotations
 
+from functools import partial
+
 from pydantic import Field
 
+from elenchus import parts
 from elenchus.engines.settings import Sampler
 from elenchus.errors import UserError
 from elenchus.job import Job
 from elenchus.search.settings import Search
-from elenchus.stages import Estimate
+from elenchus.stages import LAPTOP, Estimate, Lengths
 
 
 class Params(Sampler, Search):
@@ -39,34 +42,46 @@ THREADS = 1
 
 def run(job: Job) -> None:
     """Write the trees' nodes and the terminal leaves as solutions, in the order of the problems."""
+    p = job.params
+    if (p.value == "value_model") != ("value_model" in job.inputs):
+        raise UserError(f"value {p.value!r} {'needs' if p.value == 'value_model' else 'takes no'} input `value_model`")
+    starts = range(0, job.inputs["problems"].count("problems"), chunk(p))
+    parts.make(job, OUTPUTS, starts, partial(_begin, job), "problems searched")
+
+
+def chunk(params: Params) -> int:
+    """Return the problems of a part: twice as many sequences as are in flight, so that a round's end leaves few rows empty."""
+    rows = params.leaves_per_round * min(
+        params.breadth, params.rollouts if params.value == "rollouts" else params.breadth
+    )
+    return max(1, 2 * params.batch_size // rows)
+
+
+def _begin(job: Job):
+    """Return what searches the problems from one on, and its engine."""
     from elenchus import environment
 
     environment.torch_setup(THREADS)
     from elenchus import problems
-    from elenchus.engines.opening import opened, spent
+    from elenchus.engines.opening import opened
     from elenchus.search.mcts import Searcher
 
     p = job.params
-    if (p.value == "value_model") != ("value_model" in job.inputs):
-        raise UserError(f"value {p.value!r} {'needs' if p.value == 'value_model' else 'takes no'} input `value_model`")
-    asked = [problems.from_row(row) for row in job.inputs["problems"].table("problems").to_dict("records")]
     engine = opened(job, "actor", p.prefix_tokens)
     evaluate, scorer = _evaluator(job, engine)
     searcher = Searcher(engine, engine.tokenizer, p, evaluate)
-    nodes, found = [], []
-    # Twice as many sequences as are in flight, so that a round's end leaves few rows empty.
-    rows = p.leaves_per_round * min(p.breadth, p.rollouts if p.value == "rollouts" else p.breadth)
-    size = max(1, 2 * p.batch_size // rows)
-    for start in range(0, len(asked), size):
-        trees = searcher.run(asked[start : start + size], job.derive("search"))
-        nodes += [row for tree in trees for row in tree.rows()]
-        found += [row for tree in trees for row in leaves(tree, p.temperature, job.seed)]
-        job.progress(min(start + size, len(asked)), len(asked), "problems searched")
-    spent(job, engine)
-    job.cost.prompt += scorer.tokens if scorer else 0
-    job.cost.oracle_calls += searcher.oracle_calls + getattr(evaluate, "calls", 0)
-    job.write("nodes", nodes)
-    job.write("solutions", found)
+
+    def write(start: int) -> parts.Rows:
+        table = job.inputs["problems"].rows("problems", start, start + chunk(p))
+        trees = searcher.run([problems.from_row(row) for row in table.to_dict("records")], job.derive("search"))
+        job.cost.oracle_calls = searcher.oracle_calls + getattr(evaluate, "calls", 0)  # so far
+        job.cost.prompt = scorer.tokens if scorer else 0
+        return {
+            "nodes": [row for tree in trees for row in tree.rows()],
+            "solutions": [row for tree in trees for row in leaves(tree, p.temperature, job.seed)],
+        }
+
+    return write, [engine]
 
 
 def leaves(tree, temperature: float, seed: int) -> list[dict]:
@@ -105,16 +120,26 @@ def _evaluator(job: Job, engine):
     return None, None
 
 
-def estimate(params: Params, rows: dict[str, int]) -> Estimate:
-    """Return the estimate: steps of 7 tokens, roll-outs of 20, prompts of 40, at laptop scale."""
+def estimate(params: Params, rows: dict[str, int], tokens: Lengths = LAPTOP) -> Estimate:
+    """Return the estimate: steps and roll-outs, a prompt for each expansion."""
+    step = min(tokens.step, params.step_tokens)
     trees, rounds = rows.get("problems", 0), params.simulations
     if params.commit:  # four steps down; a round that goes forward mostly meets what is expanded already
         rounds = params.commit * (params.commit_first + 3)
     expansions = rounds * params.leaves_per_round
-    sampled = expansions * (params.breadth * 7 + (params.rollouts * 20 if params.value == "rollouts" else 0))
-    sampled += expansions * params.lookahead * params.roll_branch * 7
+    sampled = expansions * (
+        params.breadth * step + (params.rollouts * tokens.rollout if params.value == "rollouts" else 0)
+    )
+    sampled += expansions * params.lookahead * params.roll_branch * step
     if params.token_budget:
         sampled = min(sampled, params.token_budget)
     return Estimate(
-        rows=trees * (1 + expansions * params.breadth), sampled=trees * sampled, prompt=trees * expansions * 40
+        rows=trees * (1 + expansions * params.breadth),
+        sampled=trees * sampled,
+        prompt=trees * expansions * tokens.prefix,
     )
+
+
+def shares(params: Params, rows: dict[str, int]) -> int:
+    """Return the parts that shards can share."""
+    return -(-rows.get("problems", 0) // chunk(params))

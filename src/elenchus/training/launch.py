@@ -40,7 +40,12 @@ def run(machine: Machine, spec: dict, results: Path, job: Job, aside: Path) -> N
     exchange = aside / "processes"
     shutil.rmtree(exchange, ignore_errors=True)
     exchange.mkdir(parents=True)
-    given = {"spec": spec, "results": str(results.resolve()), "machine": machine.model_dump(), "path": sys.path}
+    given = {
+        "spec": spec,
+        "results": str(results.resolve()),
+        "machine": machine.model_dump(),
+        "out": str(job.out.resolve()),
+    }
     (exchange / "job.json").write_text(json.dumps(given))
     process = subprocess.Popen(command(machine, exchange), env=environment_of(spec["kind"]), start_new_session=True)
     stopped = []

@@ -65,7 +65,7 @@ def main(folder: str) -> int:
 
         parallel.start(given["machine"]["strategy"])
         with plain_disk_errors(results):
-            job = job_of(spec, results)
+            job = job_of(spec, results, Path(given["out"]))
             module.run(job)
         tell(cost=asdict(job.cost))
     except UserError as e:
