@@ -17,10 +17,11 @@ pytestmark = [pytest.mark.real_slurm, pytest.mark.timeout(900)]
 def test_two_nodes_train_as_one_process(slurm, tmp_path):
     import cluster
     import test_stage
+    import trainings
 
     from elenchus import run_stage
 
-    stage = test_stage.prepared(tmp_path)(steps=6)
+    stage = test_stage.prepared(tmp_path, trainings.make(tmp_path / "model"))(steps=6)
     results = tmp_path / "results"
     machine = {"training": {"processes": 1, "nodes": 2, "strategy": "ddp"}}
     (tmp_path / "spec.json").write_text(json.dumps({**stage.spec(), "machine": machine}))

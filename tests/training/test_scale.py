@@ -17,9 +17,9 @@ from elenchus.training.scale import Choice, Machine, spreads
 from elenchus.training.settings import Lora, OverData
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return trainings.make(tmp_path_factory.mktemp("scale") / "model")
+@pytest.fixture
+def folder(made):
+    return made
 
 
 # -- what is in digests ------------------------------------------------------------------------------------------------

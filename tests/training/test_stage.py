@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -32,10 +33,10 @@ def put(stage: Stage, results: Path, fill) -> Stage:
     return stage
 
 
-def prepared(tmp_path: Path):
-    """Return a function that makes an sft stage over inputs that are there."""
+def prepared(tmp_path: Path, made: Path):
+    """Return a function that makes an sft stage over inputs that are there, the model a copy of `made`."""
     results = tmp_path / "results"
-    model = put(make("seed_model", {}, seed=0), results, lambda at: trainings.make(at / "model"))
+    model = put(make("seed_model", {}, seed=0), results, lambda at: shutil.copytree(made, at / "model"))
     problems = make("problems", {}, seed=0)
     given = make("examples", {}, seed=0, problems=problems, solutions=make("inject", {}, seed=0, problems=problems))
     rows = [{"example_id": str(i), "problem_id": str(i), **e} for i, e in enumerate(trainings.examples())]
@@ -49,8 +50,8 @@ def prepared(tmp_path: Path):
 
 
 @pytest.fixture
-def sft(tmp_path):
-    return prepared(tmp_path)
+def sft(tmp_path, made):
+    return prepared(tmp_path, made)
 
 
 def losses(folder: Path) -> list[float]:

@@ -96,9 +96,9 @@ def moved(folder: Path, record: dict) -> bool:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
+def folder(made, tmp_path_factory) -> Path:
     at = tmp_path_factory.mktemp("together")
-    trainings.make(at / "model")
+    shutil.copytree(made, at / "model")
     return at
 
 
