@@ -16,6 +16,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from elenchus import stages
+from elenchus.benchmarks.settings import Bench
 from elenchus.engines.settings import Choice, Server
 from elenchus.errors import UserError
 from elenchus.graph import explain
@@ -161,16 +162,20 @@ class Base(Section):
     )
     server: Server = Field(default_factory=Server, description="an OpenAI-compatible server, for teachers and judges")
     training: Training = Field(default_factory=Training, description="how trainers run")
+    bench: Bench = Field(default_factory=Bench, description="models on benchmarks (`snakemake bench`)")
     cluster: dict[str, Any] = Field(
         default_factory=dict, description="values laid over the other sections where scale is cluster"
     )
 
     def machine(self) -> dict:
         """Return what jobs are told beside their parameters: it changes no result."""
+        given = self.bench.generations
+        files = {"generations": list(given.values()) if isinstance(given, dict) else [given]} if given else {}
         return {
             "engine": self.engine.of_machine(),
             "server": self.server.model_dump(mode="json"),
             "training": self.training.of_machine(),
+            **files,
         }
 
 
@@ -273,6 +278,13 @@ def json_schema(recipe_params: dict[str, type[BaseModel]]) -> dict:
     """Return the JSON schema of params.yaml, for editors."""
     schema = schema_model(recipe_params).model_json_schema()
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "params.yaml of Elenchus"}
+
+
+def spread(overrides: dict) -> dict:
+    """Return Snakemake's --config with `bench`'s keys, such as model=..., in their section: they may stand at the top."""
+    own = {k: v for k, v in overrides.items() if k in Bench.model_fields and k not in Base.model_fields}
+    rest = {k: v for k, v in overrides.items() if k not in own}
+    return merge(rest, {"bench": own}) if own else rest
 
 
 def environment_overrides() -> dict:
