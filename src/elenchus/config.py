@@ -20,6 +20,7 @@ from elenchus.benchmarks.settings import Bench
 from elenchus.engines.settings import Choice, Server
 from elenchus.errors import UserError
 from elenchus.graph import explain
+from elenchus.training import scale as training_scale
 
 
 class Section(BaseModel):
@@ -135,6 +136,10 @@ class Sampling(Choice, Section):
     max_tokens: int = Field(64, ge=1, description="tokens of a solution or critique at most")
 
 
+class Training(training_scale.Choice, Section):
+    """How trainers run: processes, memory, low-rank adapters."""
+
+
 class Base(Section):
     """The sections that all recipes share."""
 
@@ -156,6 +161,7 @@ class Base(Section):
         1, ge=1, description="jobs that share a stage of sampling, search, critique or refinement; changes no byte"
     )
     server: Server = Field(default_factory=Server, description="an OpenAI-compatible server, for teachers and judges")
+    training: Training = Field(default_factory=Training, description="how trainers run")
     bench: Bench = Field(default_factory=Bench, description="models on benchmarks (`snakemake bench`)")
     cluster: dict[str, Any] = Field(
         default_factory=dict, description="values laid over the other sections where scale is cluster"
@@ -165,7 +171,12 @@ class Base(Section):
         """Return what jobs are told beside their parameters: it changes no result."""
         given = self.bench.generations
         files = {"generations": list(given.values()) if isinstance(given, dict) else [given]} if given else {}
-        return {"engine": self.engine.of_machine(), "server": self.server.model_dump(mode="json"), **files}
+        return {
+            "engine": self.engine.of_machine(),
+            "server": self.server.model_dump(mode="json"),
+            "training": self.training.of_machine(),
+            **files,
+        }
 
 
 def project_root(start: Path | None = None) -> Path:
