@@ -51,6 +51,7 @@ def test_changing_the_report_alone_changes_no_stage(project):
     recipe = project / "workflow/recipes/elenchus.py"
     recipe.write_text(recipe.read_text().replace("each imperfectly.", "each in its own imperfect way.", 1))
     assert set(jobs(run(project, "snakemake", "-n").stdout)) == {
+        "overlap_elenchus",
         "report_elenchus",
         "tracking_elenchus",
         "view_elenchus",
@@ -63,7 +64,7 @@ def test_two_recipes_share_what_they_have_in_common(project):
     (project / "workflow/recipes/twin.py").write_text(text)
     (project / "params.yaml").write_text(TINY + TINY[TINY.index("elenchus:\n") :].replace("elenchus:\n", "twin:\n"))
     planned = jobs(run(project, "snakemake", "-n", "twin").stdout)
-    assert set(planned) == {"report_twin", "tracking_twin", "view_twin", "twin"}
+    assert set(planned) == {"overlap_twin", "report_twin", "tracking_twin", "view_twin", "twin"}
 
 
 def test_wrong_parameters_are_refused_before_any_job(project):
