@@ -11,10 +11,15 @@ from pydantic import ValidationError
 from elenchus import problems, seeds
 from elenchus.critics import format as critique_format
 from elenchus.errors import UserError
-from elenchus.problems import Check, chain, countdown, crafting
+from elenchus.problems import Check, chain, coloring, countdown, crafting
 from elenchus.stages import problems as stage
 
-FAMILIES = {"chain": chain.Options(), "countdown": countdown.Options(), "crafting": crafting.Options()}
+FAMILIES = {
+    "chain": chain.Options(),
+    "coloring": coloring.Options(),
+    "countdown": countdown.Options(),
+    "crafting": crafting.Options(),
+}
 CHAIN = chain.build(8, [("-", 7), ("*", 9), ("+", 4)], 11)
 COUNTDOWN = countdown.build([3, 5, 7], 22, 60)
 
