@@ -34,13 +34,13 @@ def proper(graph, k):
 
 def test_coloring_by_hand():
     assert TRIANGLE.prompt == "colors 1 2 3 #1 a #2 b to a #3 c to a b #4 d to a" and TRIANGLE.answer == ""
-    solution = coloring.parse(TRIANGLE, "#1 a = 2 #2 b = 1 #3 c = 3 #4 d = 1")
+    solution = coloring.parse(TRIANGLE, "#1 a = 2 #2 b a 2 = 1 #3 c a 2 b 1 = 3 #4 d a 2 = 1")
     assert solution.ok and solution.answer == "a 2 b 1 c 3 d 1" and coloring.check_answer(TRIANGLE, solution.answer)
     assert coloring.build(4, [(0, 3), (1, 2), (0, 1), (0, 2)]) == TRIANGLE  # in any order of edges
 
 
 def test_any_order_of_vertices_will_do():
-    solution = coloring.parse(TRIANGLE, "#1 d = 1 #2 c = 3 #3 a = 2 #4 b = 1")
+    solution = coloring.parse(TRIANGLE, "#1 d = 1 #2 c = 3 #3 a c 3 d 1 = 2 #4 b a 2 c 3 = 1")
     assert solution.ok and solution.answer == "a 2 b 1 c 3 d 1"  # the same colouring is the same answer
     assert errors(TRIANGLE, list(solution.steps)) == [""] * 4
 
@@ -66,50 +66,64 @@ def test_coloring_answers(answer, right):
 @pytest.mark.parametrize(
     ("step", "check"),
     [
-        ("c = 3", Check(True, "", "c a 1 b 2", "3", "3")),
-        ("c = 2", Check(False, "conflict", "c a 1 b 2", "3", "2")),
-        ("d = 2", Check(True, "", "d a 1", "2", "2")),
-        ("d = 1", Check(False, "conflict", "d a 1", "2", "1")),
-        ("b = 3", Check(False, "vertex", "c a 1 b 2", "3", "3")),  # b has its colour
-        ("x = 3", Check(False, "vertex", "c a 1 b 2", "3", "3")),  # no vertex of this graph
-        ("c = 4", Check(False, "format", "c a 1 b 2", "3", "none")),
-        ("c is 3", Check(False, "format", "c a 1 b 2", "3", "none")),
-        ("c = 03", Check(False, "format", "c a 1 b 2", "3", "none")),
+        ("c a 1 b 2 = 3", Check(True, "", "c a 1 b 2", "3", "3")),
+        ("c a 1 b 2 = 2", Check(False, "conflict", "c a 1 b 2", "3", "2")),
+        ("c a 1 = 3", Check(False, "neighbor", "c a 1 b 2", "3", "3")),  # b is passed over
+        ("c a 1 b 3 = 2", Check(False, "neighbor", "c a 1 b 2", "3", "2")),  # and so there is a conflict
+        ("c b 2 a 1 = 3", Check(False, "neighbor", "c a 1 b 2", "3", "3")),  # not in the question's order
+        ("d a 1 = 2", Check(True, "", "d a 1", "2", "2")),
+        ("d a 1 = 1", Check(False, "conflict", "d a 1", "2", "1")),
+        ("b a 1 = 3", Check(False, "vertex", "c a 1 b 2", "3", "3")),  # b has its colour
+        ("x = 1", Check(False, "vertex", "c a 1 b 2", "3", "1")),  # no vertex of this graph
+        ("c a 1 b 2 = 4", Check(False, "format", "c a 1 b 2", "3", "none")),
+        ("c a 1 b 2 is 3", Check(False, "format", "c a 1 b 2", "3", "none")),
+        ("c a b 2 = 3", Check(False, "format", "c a 1 b 2", "3", "none")),
+        ("c a 1 b 2 = 03", Check(False, "format", "c a 1 b 2", "3", "none")),
     ],
 )
 def test_coloring_step_errors(step, check):
-    assert coloring.check_steps(TRIANGLE, ["a = 1", "b = 2", step])[2] == check
+    assert coloring.check_steps(TRIANGLE, ["a = 1", "b a 1 = 2", step])[2] == check
 
 
 def test_a_dead_end_is_the_step_that_makes_it():
-    assert errors(SQUARE, ["b = 1", "d = 1", "a = 2", "c = 3"]) == [""] * 4
+    assert errors(SQUARE, ["b = 1", "d = 1", "a b 1 d 1 = 2", "c a 2 b 1 d 1 = 3"]) == [""] * 4
     # b and d differ: a takes the third colour, and none is left for c
-    checks = coloring.check_steps(SQUARE, ["b = 1", "d = 2", "a = 3", "c = 3"])
+    checks = coloring.check_steps(SQUARE, ["b = 1", "d = 2", "a b 1 d 2 = 3", "c a 3 b 1 d 2 = 3"])
     assert [check.error for check in checks] == ["", "dead", "", "conflict"]
     assert checks[1] == Check(False, "dead", "d", "1", "2") and checks[3].expected == "none"
     assert coloring.distance(SQUARE, ["b = 1"]) == 3 and coloring.distance(SQUARE, ["b = 1", "d = 2"]) is None
 
 
 def test_steps_are_judged_from_the_colours_before_them():
-    assert errors(TRIANGLE, ["a = 1", "b = 1", "c = 2", "d = 3"]) == ["", "conflict", "", ""]
+    steps = ["a = 1", "b a 1 = 1", "c a 1 b 1 = 2", "d a 1 = 3"]
+    assert errors(TRIANGLE, steps) == ["", "conflict", "", ""]
     # b's first colour stays, and c, never coloured, leaves the answer wrong
-    steps = ["a = 1", "b = 2", "b = 3", "d = 2"]
+    steps = ["a = 1", "b a 1 = 2", "b a 1 = 3", "d a 1 = 2"]
     solution = coloring.parse(TRIANGLE, coloring.render(TRIANGLE, steps))
     assert errors(TRIANGLE, steps) == ["", "", "vertex", ""]
     assert solution.ok and solution.answer == "a 1 b 2 d 2" and not coloring.check_answer(TRIANGLE, solution.answer)
-    assert errors(TRIANGLE, ["a = 1", "b = 2", "c = 3", "d = 2", "a = 1"])[4] == "format"  # nothing is left to colour
+    steps = ["a = 1", "b a 1 = 2", "c a 1 b 2 = 3", "d a 1 = 2"]
+    assert errors(TRIANGLE, [*steps, "d a 1 = 2"])[4] == "format"  # nothing is left to colour
+
+
+def test_misread_neighbours_can_end_right():
+    steps = ["a = 1", "b = 2", "c a 1 b 2 = 3", "d a 1 = 2"]
+    assert errors(TRIANGLE, steps) == ["", "neighbor", "", ""] and coloring.distance(TRIANGLE, steps) == 0
+    assert coloring.check_answer(TRIANGLE, coloring.parse(TRIANGLE, coloring.render(TRIANGLE, steps)).answer)
 
 
 @pytest.mark.parametrize(
     "text",
     [
         "",
-        "#1 a = 2 #2 b = 1 #3 c = 3",  # a vertex is missing
-        "#1 a = 2 #2 b = 1 #3 c = 3 #4 d = 1 #5 d = 1",
-        "#1 a = 2 #2 b = 1 #4 c = 3 #3 d = 1",
-        "#1 a = 2 #2 b = 1 #3 c = 3 #4 d = 4",
-        "#1 a = 2 #2 b = 1 #3 c = 3 #4 d = 1 done",
-        "#1 a = 2 #2 b = 1 #3 c = 3 #4 ad = 1",
+        "#1 a = 2 #2 b a 2 = 1 #3 c a 2 b 1 = 3",  # a vertex is missing
+        "#1 a = 2 #2 b a 2 = 1 #3 c a 2 b 1 = 3 #4 d a 2 = 1 #5 d a 2 = 1",
+        "#1 a = 2 #2 b a 2 = 1 #4 c a 2 b 1 = 3 #3 d a 2 = 1",
+        "#1 a = 2 #2 b a 2 = 1 #3 c a 2 b 1 = 3 #4 d a 2 = 4",
+        "#1 a = 2 #2 b a 2 = 1 #3 c a 2 b 1 = 3 #4 d a 2 = 1 done",
+        "#1 a = 2 #2 b a 2 = 1 #3 c a 2 b 1 = 3 #4 d a a = 1",
+        "#1 a = 2 #2 b a 2 = 1 #3 c a 2 b 1 = 3 #4 = 1",
+        "so #1 a = 2 #2 b a 2 = 1 #3 c a 2 b 1 = 3 #4 d a 2 = 1",
     ],
 )
 def test_coloring_refuses_other_forms(text):
@@ -131,7 +145,8 @@ def test_checks_agree_with_trying_all_colourings():
             colors = [rng.randint(1, k) for _ in graph]
             steps, given = [], {}
             for v in order:
-                steps.append(f"{coloring.LETTERS[v]} = {colors[v]}")
+                joined = [f"{coloring.LETTERS[u]} {given[u]}" for u in graph[v] if u in given]
+                steps.append(" ".join([coloring.LETTERS[v], *joined, "=", str(colors[v])]))
                 before = [c for c in right if all(c[u] == given[u] for u in given)]
                 given[v] = colors[v]
                 after = [c for c in before if c[v] == colors[v]]

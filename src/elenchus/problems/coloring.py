@@ -1,17 +1,21 @@
 """Graph colouring: give every vertex one of k colours so that no edge has equal ends ("GPT-4 Doesn't Know It's Wrong").
 
     question   colors 1 2 3 #1 a #2 b to a #3 c to a b #4 d to b
-    solution   #1 a = 2 #2 b = 1 #3 c = 3 #4 d = 2
+    solution   #1 a = 2 #2 b a 2 = 1 #3 c a 2 b 1 = 3 #4 d b 1 = 2
 
-The question names each vertex with its edges to the vertices before it. Graphs are drawn as in the paper (2310.12397):
-Erdos-Renyi graphs G(n, p), drawn again until they are planar; k is the chromatic number, computed exactly, so that a
-right solution uses all k colours. The paper's graphs have 10 to 17 vertices, p = 0.4 and k of 3 or 4; the defaults here
-are for a small model. Departure: here graphs are connected too, unless an option says otherwise, since a vertex without
-edges asks for nothing.
+The question names each vertex with its edges to the vertices before it. A step names its vertex, the neighbours that have
+a colour with these colours, and the colour that it gives, in any order of vertices. A small model that looks up what it
+needs before it decides learns the task in minutes; without the neighbours it hardly does (pass@1 0.52 against 0.08 after
+250 steps of training).
 
-A step colours one vertex; any order of vertices will do. A problem has many right solutions: which one `reference` shows
-is drawn by the problem's id. A well-formed solution has one step for each vertex; so where its answer is wrong, some step
-is. Problems are told apart by their labelled graph: the same graph under other letters is another problem.
+Graphs are drawn as in the paper (2310.12397): Erdos-Renyi graphs G(n, p), drawn again until they are planar; k is the
+chromatic number, computed exactly, so that a right solution uses all k colours. The paper's graphs have 10 to 17
+vertices, p = 0.4 and k of 3 or 4; the defaults here are for a small model. Departures: graphs are connected too, unless an
+option says otherwise, since a vertex without edges asks for nothing; and steps name neighbours.
+
+A problem has many right solutions: which one `reference` shows is drawn by the problem's id. A well-formed solution has
+one step for each vertex; so where its answer is wrong, some step is. Problems are told apart by their labelled graph: the
+same graph under other letters is another problem.
 """
 
 from __future__ import annotations
@@ -29,7 +33,7 @@ from elenchus.critics.format import BAD, GIVES, GOOD, NONE, WORDS
 from elenchus.errors import UserError
 from elenchus.problems import Check, Drill, Problem, Solution
 
-ERRORS = ("conflict", "dead", "vertex", "format")
+ERRORS = ("conflict", "neighbor", "dead", "vertex", "format")
 LETTERS = string.ascii_lowercase
 PATIENCE = 20_000  # graphs drawn for one problem
 
@@ -110,9 +114,12 @@ def reference(problem: Problem) -> list[str]:
     """
     graph, k = _read_meta(problem)
     rng, colors = seeds.rng("reference", problem.id), (0,) * len(graph)
+    steps = []
     for v in range(len(graph)):
-        colors = _with(colors, v, rng.choice(_good(graph, k, colors, v)))
-    return [f"{LETTERS[v]} = {color}" for v, color in enumerate(colors)]
+        color = rng.choice(_good(graph, k, colors, v))
+        steps.append(_step(v, _neighbors(graph, colors, v), color))
+        colors = _with(colors, v, color)
+    return steps
 
 
 def render(problem: Problem, steps: list[str]) -> str:
@@ -128,9 +135,10 @@ def parse(problem: Problem, text: str) -> Solution:
     """
     graph, _ = _read_meta(problem)
     words, steps = text.split(), []
-    while words[4 * len(steps) : 4 * len(steps) + 1] == [f"#{len(steps) + 1}"]:
-        step = " ".join(words[4 * len(steps) + 1 : 4 * len(steps) + 4])
-        if _read(problem, step) is None:
+    starts = [i for i, word in enumerate(words) if word.startswith("#")] + [len(words)]
+    for k, (start, end) in enumerate(itertools.pairwise(starts)):
+        step = " ".join(words[start + 1 : end])
+        if words[start] != f"#{k + 1}" or _read(problem, step) is None:
             break
         steps.append(step)
     ok = len(steps) == len(graph) and " ".join(words) == render(problem, steps)
@@ -151,12 +159,13 @@ def check_answer(problem: Problem, answer: str) -> bool:
 def check_steps(problem: Problem, steps: list[str]) -> list[Check]:
     """Return the verdict on each step, judged from the colours that the steps before it gave.
 
-    Errors: `vertex` (the graph has no such vertex, or it has its colour), `conflict` (a neighbour has this colour), `dead`
+    Errors, the first that applies: `vertex` (the graph has no such vertex, or it has its colour), `neighbor` (what the step
+    says of its neighbours is not so, or one that has a colour is not named), `conflict` (a neighbour has this colour), `dead`
     (no neighbour has it, but with it the vertices left cannot be coloured any more without a conflict, and before it they
     could); `format` for a step that cannot be read or for which no vertex is left. After an error the others go on: a
     conflict that is there already is not counted against them, and where no way is left every colour without a conflict
     is right. working: the vertex with its neighbours' colours ("c a 2 b 1"; the first vertex without a colour where the
-    step's cannot be coloured); expected: the step's colour where it is right, else the smallest that is.
+    step's cannot be coloured); expected: the step's colour where that is right, else the smallest that is.
     """
     graph, k = _read_meta(problem)
     colors, checks = (0,) * len(graph), []
@@ -165,17 +174,22 @@ def check_steps(problem: Problem, steps: list[str]) -> list[Check]:
         if not left:
             checks.append(Check(False, "format", NONE, NONE, NONE))
             continue
-        v, claimed = read or (left[0], None)
-        error = "format" if read is None else "" if v in left else "vertex"
-        v = v if v in left else left[0]
-        best = _good(graph, k, colors, v) or _free(graph, k, colors, v)
-        if not error and claimed not in best:
-            error = "dead" if claimed in _free(graph, k, colors, v) else "conflict"
-        known = [f"{LETTERS[u]} {colors[u]}" for u in graph[v] if colors[u]]
-        expected = claimed if not error else next(iter(best), NONE)
+        at, named, claimed = read or (None, (), None)
+        v = at if at in left else left[0]
+        known, free = _neighbors(graph, colors, v), _free(graph, k, colors, v)
+        best = _good(graph, k, colors, v) or free
+        tests = {
+            "format": read is not None,
+            "vertex": at == v,
+            "neighbor": named == known,
+            "conflict": claimed in free,
+            "dead": claimed in best,
+        }
+        error = next((name for name, passed in tests.items() if not passed), "")
+        expected = claimed if claimed in best else next(iter(best), NONE)
         said = NONE if claimed is None else str(claimed)
-        checks.append(Check(not error, error, " ".join([LETTERS[v], *known]), str(expected), said))
-        if error not in ("format", "vertex"):
+        checks.append(Check(not error, error, _step(v, known), str(expected), said))
+        if at == v:
             colors = _with(colors, v, claimed)
     return checks
 
@@ -183,26 +197,32 @@ def check_steps(problem: Problem, steps: list[str]) -> list[Check]:
 def corrupt(problem: Problem, rng: random.Random, rate: float) -> list[str]:
     """Return the reference with each step wrong with probability `rate` where it can be (the first one cannot).
 
-    Six in ten of the errors are conflicts, three are colours that leave no way to finish, one is a vertex coloured again
-    in place of its own; where a kind is impossible, a conflict. Later steps keep the reference's colour where that is
-    right still, else take one that is; where every colour conflicts they are wrong too.
+    Of the errors, 50 in 100 are conflicts, 20 misread neighbours (one colour is taken for another, or a neighbour is passed
+    over; the colour given then fits what was read), 20 colours that leave no way to finish, 10 a vertex coloured again in
+    place of its own; where a kind is impossible, a conflict. Later steps keep the reference's colour where that is right
+    still, else take one that is; where every colour conflicts they are wrong too.
     """
     graph, k = _read_meta(problem)
     colors, steps = (0,) * len(graph), []
     for v, planned in enumerate(_after(problem, reference(problem))):
-        good, free = _good(graph, k, colors, v), _free(graph, k, colors, v)
+        good, free, known = _good(graph, k, colors, v), _free(graph, k, colors, v), _neighbors(graph, colors, v)
         best = good or free or range(1, k + 1)
-        spoilt = rng.random() < rate
-        kind = rng.choices(("conflict", "dead", "vertex"), (60, 30, 10))[0] if spoilt else ""
+        kind = (
+            rng.choices(("conflict", "neighbor", "dead", "vertex"), (50, 20, 20, 10))[0] if rng.random() < rate else ""
+        )
         at, color = v, planned if planned in best else rng.choice(best)
         taken = [c for c in range(1, k + 1) if c not in free]
         if kind == "vertex" and any(colors):
             at = rng.choice([u for u, c in enumerate(colors) if c])
+            known = _neighbors(graph, colors, at)
+        elif kind == "neighbor" and known:
+            known = _misread(known, k, rng)
+            color = rng.choice([c for c in range(1, k + 1) if c not in dict(known).values()] or best)
         elif kind == "dead" and good and len(good) < len(free):
             color = rng.choice([c for c in free if c not in good])
         elif kind and taken:
             color = rng.choice(taken)
-        steps.append(f"{LETTERS[at]} = {color}")
+        steps.append(_step(at, known, color))
         if at == v:
             colors = _with(colors, v, color)
     return steps
@@ -214,12 +234,16 @@ def error_types() -> tuple[str, ...]:
 
 
 def distance(problem: Problem, steps: list[str]) -> int | None:
-    """Return how many vertices are left to colour after `steps`; None where that leads to no right answer any more."""
+    """Return how many vertices are left to colour after `steps`; None where that leads to no right answer any more.
+
+    Misread neighbours do not count where the colours given are right all the same: the answer checker sees these alone.
+    """
     graph, k = _read_meta(problem)
-    if any(not check.ok for check in check_steps(problem, steps)):
+    if any(check.error in ("format", "vertex") for check in check_steps(problem, steps)):
         return None
     colors = _after(problem, steps)
-    return colors.count(0) if _finishable(graph, k, colors) else None
+    proper = all(colors[u] != colors[v] for v, joined in enumerate(graph) for u in joined if colors[u])
+    return colors.count(0) if proper and _finishable(graph, k, colors) else None
 
 
 def vocabulary(options: Options) -> list[str]:
@@ -328,20 +352,45 @@ def _with(colors: Colors, v: int, color: int) -> Colors:
     return (*colors[:v], color, *colors[v + 1 :])
 
 
-def _read(problem: Problem, step: str) -> tuple[int, int] | None:
-    """Return (vertex, colour) of a step's text, None where it does not say so. The vertex may be none of the graph's."""
-    words = step.split(" ")
-    if len(words) != 3 or words[1] != "=" or len(words[0]) != 1 or words[0] not in LETTERS:
+def _neighbors(graph: Graph, colors: Colors, v: int) -> tuple[tuple[int, int], ...]:
+    """Return the neighbours of `v` that have a colour, with it."""
+    return tuple((u, colors[u]) for u in graph[v] if colors[u])
+
+
+def _misread(known: tuple[tuple[int, int], ...], k: int, rng: random.Random) -> tuple[tuple[int, int], ...]:
+    """Return neighbours with one of them passed over, or its colour taken for another."""
+    i = rng.randrange(len(known))
+    u, color = known[i]
+    other = () if rng.random() < 0.3 else ((u, rng.choice([c for c in range(1, k + 1) if c != color])),)
+    return known[:i] + other + known[i + 1 :]
+
+
+def _step(v: int, known: tuple[tuple[int, int], ...], color: int | None = None) -> str:
+    """Return the text of a step, without a colour only its working."""
+    said = [LETTERS[v], *(word for u, c in known for word in (LETTERS[u], str(c)))]
+    return " ".join(said if color is None else [*said, "=", str(color)])
+
+
+def _read(problem: Problem, step: str) -> tuple[int, tuple[tuple[int, int], ...], int] | None:
+    """Return (vertex, its named neighbours with their colours, colour) of a step's text, None where it does not say so.
+
+    The vertices may be none of the graph's.
+    """
+    words, colors = step.split(" "), [str(color) for color in range(1, problem.meta["colors"] + 1)]
+    if len(words) % 2 == 0 or words[-2:-1] != ["="] or words[-1] not in colors:
         return None
-    known = [str(color) for color in range(1, problem.meta["colors"] + 1)]
-    return (LETTERS.index(words[0]), int(words[2])) if words[2] in known else None
+    letters, said = [words[0], *words[1:-2:2]], words[2:-2:2]
+    if any(len(x) != 1 or x not in LETTERS for x in letters) or any(c not in colors for c in said):
+        return None
+    vertices = [LETTERS.index(x) for x in letters]
+    return vertices[0], tuple(zip(vertices[1:], map(int, said), strict=True)), int(words[-1])
 
 
 def _after(problem: Problem, steps: list[str]) -> Colors:
     """Return each vertex's colour after readable steps; the first that a vertex gets stays."""
     colors = [0] * len(problem.meta["graph"])
     for step in steps:
-        v, color = _read(problem, step)
+        v, _, color = _read(problem, step)
         if v < len(colors) and not colors[v]:
             colors[v] = color
     return tuple(colors)
