@@ -1,7 +1,7 @@
 """Reasoning Gym: any of its hundred-odd procedural tasks (arXiv 2505.24760) as a family whose outcomes can be verified.
 
     question   What ␣is ␣ 4 ␣ + ␣ 1 7 ?          (pieces; `text: plain` leaves it as the task wrote it)
-    solution   2 1
+    solution   2 1 = answer
 
 Options name a task and its configuration. An entry is drawn with a fresh 31-bit seed, from a data set of size one: the
 library seeds entry i of a data set with seed + i, so that data sets of neighbouring seeds overlap. A problem keeps the
@@ -9,14 +9,17 @@ task, the configuration and the seed, from which its entry is made again where a
 its split, is decided by task and question alone: the same question never is in two splits, whatever the configuration.
 An answer is right where the task's own `score_answer` gives the full score.
 
-What the contract's step verifier means where only outcomes can be verified: a solution has one step, its answer.
+What the contract's step verifier means where only outcomes can be verified: a solution has one step, its answer, and
 `check_steps` judges it by the outcome. A critique's working is the answer as it should be (the claimed one where that is
-right, since a task can have several), and behind it stand the first words in which the two differ. `corrupt` puts a wrong
-answer of the same form in the right one's place, `distance` is 1 before the answer and 0 after a right one, drills are
-comparisons of two answers. So every stage runs; those that credit steps (search, process heads) find one step to credit.
+right, since a task can have several); behind the arrow stand the first words in which the two differ. `corrupt` puts a
+wrong answer of the same form in the right one's place, `distance` is 1 before the answer and 0 after a right one, drills
+are comparisons of two answers. So every stage runs; those that credit steps (search, process heads) find one to credit.
+Noisy exact critics (`critics.oracle`) who take a wrong step for good repeat what it says before its last `=`: this is what
+`= answer` is for. Without it their working would give the right answer away.
 
-Text is in pieces (`elenchus.pieces`) for models that know words only, or plain for pretrained models. Then a step is all
-that was written, and the answer is what stands between the last <answer> and </answer>.
+Text is in pieces (`elenchus.pieces`) for models that know words only, or plain for pretrained models. There a step is all
+that was written, the answer is what stands between the last <answer> and </answer>, and a critique's working is the
+claimed answer.
 
 Nine tasks cannot be had: their verifier runs the answer as a Python expression, and answers are a model's text.
 The library is not installed by default: `pip install 'elenchus[gym]'`, or `make gym`.
@@ -43,6 +46,7 @@ from elenchus.problems import Check, Drill, Problem, Solution
 ERRORS = ("answer", "format")
 SAMPLED, RECURS = 128, 3  # entries whose words are looked at, and in how many of them a run of letters is one piece
 TRIES = 50  # draws of a wrong answer
+END = " = answer"  # of a solution in pieces
 ASK = "\n\nThink first, then write the final answer between <answer> and </answer>."
 
 # Their verifiers hand the answer to Python's eval, or to sympy's parser, which does.
@@ -70,7 +74,6 @@ SMALL: dict[str, dict[str, Any]] = {
         "allow_negation": False,
     },
     "bitwise_arithmetic": {"difficulty": 1},
-    "caesar_cipher": {"min_words": 2, "max_words": 3, "max_rotation": 2},
     "chain_sum": {"min_terms": 3, "max_terms": 3, "max_digits": 1},
     "count_bits": {"max_n": 4000},
     "count_primes": {"max_n": 80},
@@ -82,6 +85,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "number_sorting": {"min_numbers": 3, "max_numbers": 3, "max_decimals": 0, "min_value": -9, "max_value": 9},
     "prime_factorization": {"max_value": 999},
     "products": {"max_digits": 2},
+    "rotate_matrix": {"min_n": 2, "max_n": 2},
     "simple_equations": {"max_terms": 2, "max_value": 9},
     "binary_alternation": {"min_n": 6, "max_n": 12},
     "number_sequence": {},
@@ -158,9 +162,9 @@ def check_answer(problem: Problem, answer: str) -> bool:
 def check_steps(problem: Problem, steps: list[str]) -> list[Check]:
     """Return the verdict on the one step: `answer` where the outcome verifier rejects it, `format` where it has none.
 
-    working: the words of the answer as it should be; expected and claimed: the first words in which this and the claimed
-    answer differ, `none` for the one that has ended; the last word of both where they do not. Steps behind the first
-    answer nothing (`format`).
+    working: the words of the answer as it should be (of the claimed one in plain text); expected and claimed: the first
+    words in which these two differ, `none` for the one that has ended; the last word of both where they do not differ.
+    Steps behind the first answer nothing (`format`).
     """
     checks = [Check(False, "format", NONE, NONE, NONE)] * len(steps)
     if steps:
@@ -168,9 +172,12 @@ def check_steps(problem: Problem, steps: list[str]) -> list[Check]:
         right = answer is not None and check_answer(problem, answer)
         ought = _words(problem, answer if right else problem.answer)
         if answer is None:
-            checks[0] = Check(False, "format", " ".join(ought), ought[0], NONE)
+            checks[0] = Check(False, "format", NONE, ought[0], NONE)
         else:
-            checks[0] = _compare(ought, _words(problem, answer), right)
+            claimed = _words(problem, answer)
+            checks[0] = _compare(ought, claimed, right)
+            if problem.meta["text"] == "plain":
+                checks[0] = dataclasses.replace(checks[0], working=" ".join(claimed))
     return checks
 
 
@@ -203,7 +210,7 @@ def vocabulary(options: Options) -> list[str]:
             f"gym: the seed model knows words of a closed vocabulary, and the text of {options.task} is plain. "
             "Write options: {text: pieces}, or start from a pretrained model"
         )
-    return ["#1", *pieces.vocabulary(sorted(_known(options.task, options.settings()))), *WORDS, *ERRORS]
+    return ["#1", *END.split(), *pieces.vocabulary(sorted(_known(options.task, options.settings()))), *WORDS, *ERRORS]
 
 
 def drills(options: Options, rng: random.Random) -> Drill:
@@ -280,10 +287,15 @@ def _made(task: str, settings: str):
 
 @lru_cache(maxsize=4096)
 def _drawn(task: str, settings: str, seed: int):
-    """Return the data set of size 1 of `seed`, and its entry."""
+    """Return the data set of size 1 of `seed`, and its entry; UserError where the task cannot make one."""
     datasets, config = _made(task, settings)
-    dataset = datasets(config=dataclasses.replace(config, seed=seed))
-    return dataset, dataset[0]
+    try:
+        dataset = datasets(config=dataclasses.replace(config, seed=seed))
+        return dataset, dataset[0]
+    except Exception as e:  # the library checks configurations only in part
+        raise UserError(
+            f"the task {task!r} makes no entry of seed {seed} under the configuration {settings}: {type(e).__name__}: {e}"
+        ) from e
 
 
 def _entry(task: str, settings: str, seed: int) -> dict:
@@ -337,7 +349,7 @@ def _written(problem: Problem, text: str) -> str:
 
 def _step(problem: Problem, answer: str) -> str:
     """Return the step that gives `answer`."""
-    return f"<answer>{answer}</answer>" if problem.meta["text"] == "plain" else _written(problem, answer)
+    return f"<answer>{answer}</answer>" if problem.meta["text"] == "plain" else _written(problem, answer) + END
 
 
 def _read(problem: Problem, text: str) -> str | None:
@@ -346,7 +358,7 @@ def _read(problem: Problem, text: str) -> str | None:
         found = re.findall(r"<answer>(.*?)</answer>", text, re.DOTALL)
         return found[-1].strip() if found else None
     try:
-        return pieces.read(text)
+        return pieces.read(text.removesuffix(END)) if text.endswith(END) else None
     except ValueError:
         return None
 
