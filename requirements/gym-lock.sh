@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 held=$(sed -n 's/^\([a-z0-9._-]*\)==.*/\1/p' requirements/laptop.txt)
 sed -n 's/^\([a-z0-9._-]*==[^ ]*\).*/\1/p' requirements/laptop.txt > requirements/.held
 trap 'rm -f requirements/.held' EXIT
-sed -n 's/^gym = \["\(.*\)"\]$/\1/p' pyproject.toml |
+sed -n 's/^gym = \["\([^"]*\)"\].*/\1/p' pyproject.toml |
   uv pip compile - --override requirements/.held --generate-hashes --no-emit-index-url --no-header --no-annotate \
     --python-version 3.11 $(printf -- '--no-emit-package %s ' $held) -o requirements/gym.txt "$@" >/dev/null
 grep -c '^[a-z]' requirements/gym.txt

@@ -266,4 +266,4 @@ def publish(recipe: str) -> None:
         click.echo(f"data/{name}: {', '.join(files)}, README.md")
 
 
-from elenchus import cli_cluster, cli_data, cli_papers, cli_plan  # noqa: E402, F401  their commands join the group
+from elenchus import cli_cluster, cli_data, cli_papers, cli_plan, cli_results  # noqa: E402, F401  their commands join the group

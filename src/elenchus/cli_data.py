@@ -15,6 +15,38 @@ FROM = click.option(
 SPLIT = click.option("--split", help="Only this split.")
 
 
+@main.command(short_help="Bring the models that recipes start from to this machine.")
+@click.argument("recipes", nargs=-1)
+@click.option("--model", help="Only this hub id, whatever recipes need.")
+@click.option("--revision", default="main", show_default=True, help="With --model: its commit, tag or branch.")
+@plain
+def fetch(recipes: tuple[str, ...], model: str | None, revision: str) -> None:
+    """Fetch the snapshots of pretrained models that RECIPES (default: those of params.yaml) start from.
+
+    At the revisions of params.yaml, into the hub cache (HF_HOME), checked against the hub's checksums. Jobs never use the
+    network: run this where there is one, such as a login node. Twice fetches nothing.
+
+    \b
+    Examples:  elenchus fetch critique_rl b_star
+               elenchus fetch --model Qwen/Qwen2.5-3B --revision main
+    """
+    from elenchus import fetch as fetching
+    from elenchus.cli import project
+
+    if model:
+        wanted = [(model, revision)]
+    else:
+        whole = project()
+        names = recipes or whole.chosen()
+        wanted = fetching.needed(s for name in names for s in whole.recipe(name).stages)
+        if not wanted:
+            click.echo(
+                f"nothing to fetch: {', '.join(names)} at scale {whole.config.scale!r} needs no model of the hub"
+            )
+    for name, at in wanted:
+        fetching.fetch(name, at, click.echo)
+
+
 @main.group(cls=Group, short_help="Published benchmarks: list, get, check, overlap.")
 def data() -> None:
     """Published benchmarks, from a local folder or a pinned revision of the hub.

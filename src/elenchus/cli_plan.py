@@ -103,6 +103,57 @@ def listing(names: list[str], most: int = 3) -> str:
     return ", ".join(names[:most]) + rest
 
 
+@main.command(short_help="GPU-hours, storage and time of the papers' own scale.")
+@click.argument("recipes", nargs=-1)
+@click.option(
+    "--assume", "assumed", multiple=True, metavar="NAME=VALUE", help="Another assumption; may be given again."
+)
+@click.option("--gpus", type=click.IntRange(1), help="Simulate the schedule on so many GPUs.")
+@JSON
+@plain
+def cost(recipes: tuple[str, ...], assumed: tuple[str, ...], gpus: int | None, json_: bool) -> None:
+    """Show what `scale: cluster` would take, for RECIPES or all: GPU-hours, tokens, storage, jobs, the critical path.
+
+    Worked out from params.yaml and named assumptions, over the seeds of the evidence; docs/full-reproduction.md has the
+    arithmetic and every assumption. Nothing runs.
+
+    \b
+    Examples:  elenchus cost
+               elenchus cost b_star --gpus 64 --assume training=0.4 --assume solution=500
+    """
+    from dataclasses import asdict
+
+    from elenchus import cluster_cost, config, reproduction
+
+    root = config.project_root()
+    a, lengths = cluster_cost.assume(assumed)
+    whole, slurm = reproduction.at_cluster(root), reproduction.slurm_profile(root)
+    names = [whole.recipe(name).recipe.id for name in recipes] or list(whole.recipes)
+    parts = {name: reproduction.recipe_needs(whole, name, a, lengths) for name in names}
+    every = reproduction.together(list(parts.values()))
+    scenarios = reproduction.cluster_scenarios(every, a, slurm) if gpus else []
+    seconds = {s.name: s.makespan(gpus) for s in scenarios}
+    if None in seconds.values():
+        raise UserError(f"--gpus {gpus}: a stage needs {max(n.gpus for n in every)} at once; take at least as many")
+    if json_:
+        totals = {
+            name: reproduction.total(own, a, slurm).plain() for name, own in [*parts.items(), ("together", every)]
+        }
+        return as_json({"assumptions": a.model_dump() | asdict(lengths), "totals": totals, "seconds": seconds})
+    for head, rows in (
+        (reproduction.HEAD, reproduction.recipes_rows(parts, every, a, slurm)),
+        reproduction.growth_rows(reproduction.growth(every, a, slurm), a),
+    ):
+        table = grid(*head[:1], *(name if name == "model" else f">{name}" for name in head[1:]))
+        for row in rows:
+            table.add_row(*map(escaped, row))
+        printer().print(table)
+        click.echo()
+    for name, taken in seconds.items():
+        click.echo(f"on {gpus} GPUs, {name}: {reproduction.hours(taken)}")
+    click.echo("nothing here is measured; every assumption, and how to change it: docs/full-reproduction.md")
+
+
 @main.command(short_help="Run stages in forks of one warm process.")
 @click.argument("recipes", nargs=-1, required=True)
 @click.option("--evidence", is_flag=True, help="The stages of the recipes' evidence, over all evidence seeds.")

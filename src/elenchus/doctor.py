@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 
-from elenchus import resources
+from elenchus import resources, scratch
 from elenchus.errors import UserError
 from elenchus.graph import RESULTS, Stage
 from elenchus.plan import Plan
@@ -46,13 +46,15 @@ def examine(plan: Plan, names: list[str], *, job: bool = False, gpu: bool = Fals
 
     job: send a tiny job to the cluster to see what a compute node sees. gpu: a GPU is wanted, whatever the recipes need.
     """
+    from elenchus import doctor_services as services
     from elenchus import doctor_slurm as slurm
 
     chosen = [s for name in names for s in plan.recipe(name).stages]
     wanted = gpu or any(resources.need(s).gpu for s in chosen)
-    found = [*packages(), *results_folder(plan.root), *models(chosen)]
+    found = [*packages(), *results_folder(plan.root), *models(chosen), *services.examine(plan.root)]
     profile = slurm.read_profile(plan.root)
     cluster = slurm.present()
+    found += scratch_folder(cluster)
     found += slurm.examine(profile, chosen, wanted) if cluster else [no_cluster(job)]
     if job and cluster and not any(f.level == "wrong" and "Slurm" in f.what for f in found):
         found += from_a_node(plan.root, profile, wanted)
@@ -123,18 +125,48 @@ def results_folder(root: Path) -> Iterator[Finding]:
         yield Finding("fine", f"results can be written and locked, {free:.0f} GB free", str(folder))
 
 
+def scratch_folder(cluster: bool) -> Iterator[Finding]:
+    """Yield whether the scratch folder that ELENCHUS_SCRATCH names can be used here; a cluster's is its nodes' own."""
+    named = os.environ.get(scratch.VARIABLE)
+    if not named:
+        yield Finding("fine", "no scratch: stages write beside their results")
+    elif cluster:
+        what = f"scratch {named} is each node's own, and was not looked at"
+        yield Finding("note", what, scratch.VARIABLE, mend="elenchus doctor --job")
+    else:
+        yield scratch_finding(scratch_here(), "this machine")
+
+
+def scratch_here() -> dict:
+    """Return what this machine's scratch is: {"folder", "free"}, {"wrong"}, or {} where none is named."""
+    try:
+        folder = scratch.folder()
+    except UserError as e:
+        return {"wrong": str(e).partition(". ")[0]}
+    return {} if folder is None else {"folder": str(folder), "free": shutil.disk_usage(folder).free / 1e9}
+
+
+def scratch_finding(seen: dict, where: str) -> Finding:
+    """Return the finding about what `scratch_here` returned on the machine `where`."""
+    if "wrong" in seen:
+        return Finding("wrong", f"no scratch on {where}", scratch.VARIABLE, seen["wrong"], "unset ELENCHUS_SCRATCH")
+    level = "wrong" if seen["free"] < LEAST_FREE_GB else "fine"
+    return Finding(level, f"scratch on {where}, {seen['free']:.0f} GB free", seen["folder"])
+
+
 def models(chosen: list[Stage]) -> Iterator[Finding]:
     """Yield, for each pretrained model that the stages start from, whether it is here; jobs never download."""
+    from elenchus import fetch
     from elenchus.stages.pretrained import locate
 
     asked = {(s.params["name"], s.params["revision"]) for s in chosen if s.kind == "pretrained"}
     for name, revision in sorted(asked):
+        mend = fetch.command(name, revision)
         try:
-            folder, _ = locate(name, revision)
-        except UserError as e:
+            folder, commit = locate(name, revision)
+        except UserError:
             home = os.environ.get("HF_HOME", "~/.cache/huggingface")
-            mend = str(e).rpartition("\n")[2].strip()
-            what = f"the model {name} at {revision} is not on this machine"
+            what = f"the model {name} at {revision} is not on this machine, or not whole"
             yield Finding("wrong", what, "params.yaml: base_model.name", f"no snapshot below {home}", mend)
             continue
         if any(folder.glob("*.safetensors")) and (folder / "config.json").is_file():
@@ -142,8 +174,11 @@ def models(chosen: list[Stage]) -> Iterator[Finding]:
         else:
             held = ", ".join(sorted(p.name for p in folder.iterdir())) or "nothing"
             what = f"the model {name} has no config.json with weights as .safetensors"
-            mend = f"hf download {name} --revision {revision}"
             yield Finding("wrong", what, "params.yaml: base_model.name", f"{folder} with {held}", mend)
+        if commit and not fetch.pinned(revision):
+            what = f"the revision {revision!r} of {name} can come to mean another model"
+            mend = fetch.pin(name, commit)
+            yield Finding("note", what, "params.yaml: base_model.revision", f"{commit} here", mend)
     if not asked:
         yield Finding("fine", "no pretrained model needed: the workflow trains its seed model")
     yield Finding("fine", "no data set to fetch: problems are generated")
@@ -222,16 +257,19 @@ def from_a_node(root: Path, profile: dict, wanted: bool) -> Iterator[Finding]:
         )
     else:
         yield Finding("fine", f"node {told['host']} runs this Python and sees the results folder")
+        if told["scratch"]:
+            yield scratch_finding(told["scratch"], f"node {told['host']}")
         yield gpu_finding(told["seen"], wanted, f"node {told['host']}")
 
 
 def answer(token: str) -> None:
-    """Print, as JSON, what this (compute) node sees: its name, the token file's text, torch's GPUs."""
+    """Print, as JSON, what this (compute) node sees: its name, the token file's text, scratch, torch's GPUs."""
     try:
         read = Path(token).read_text()
     except OSError:
         read = ""
-    print(json.dumps({"host": socket.gethostname(), "read": read, "seen": torch_sees()}))
+    told = {"host": socket.gethostname(), "read": read, "scratch": scratch_here(), "seen": torch_sees()}
+    print(json.dumps(told))
 
 
 def as_data(found: list[Finding]) -> list[dict]:

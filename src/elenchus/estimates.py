@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 from elenchus import stages
 from elenchus.graph import RESULTS, Stage
 from elenchus.plan import Plan
-from elenchus.stages import Estimate
+from elenchus.stages import LAPTOP, Estimate, Lengths
 
 # Two laptop cores, a model of half a million parameters: tokens a second where nothing has been measured yet.
 SAMPLED, PROMPT, TRAINED = 12_000, 60_000, 22_000
@@ -66,17 +67,29 @@ def seconds_of(kind: str, expected: Estimate, rates: dict[str, tuple[float, floa
     return work + START["torch" if stages.trains(kind) or (stages.writes(kind) and work > 0) else "other"]
 
 
-def expectations(chosen: list[Stage]) -> dict[str, Estimate]:
-    """Return {digest: estimate} of stages given parents first; an input of many counts the rows of all."""
+def expectations(chosen: Iterable[Stage], tokens: Lengths = LAPTOP) -> dict[str, Estimate]:
+    """Return {digest: estimate} of stages given parents first, of texts of these lengths; an input of many counts the rows of all."""
     found: dict[str, Estimate] = {}
     for stage in chosen:
-        rows = {}
-        for name, given in stage.inputs.items():
-            sources = given if isinstance(given, tuple) else (given,)
-            rows[name] = sum(found[s.digest].rows for s in sources)
         module = stages.load(stage.kind)
-        found[stage.digest] = module.estimate(module.Params.model_validate(stage.params), rows)
+        found[stage.digest] = module.estimate(
+            module.Params.model_validate(stage.params), given_rows(stage, found), tokens
+        )
     return found
+
+
+def given_rows(stage: Stage, expected: dict[str, Estimate]) -> dict[str, int]:
+    """Return {input: rows of its main table} of a stage, given the estimates of its parents."""
+    several = {name: given if isinstance(given, tuple) else (given,) for name, given in stage.inputs.items()}
+    return {name: sum(expected[s.digest].rows for s in given) for name, given in several.items()}
+
+
+def parts_of(stage: Stage, expected: dict[str, Estimate]) -> int:
+    """Return the parts of a stage that several jobs can share, 0 where its kind has none."""
+    module = stages.load(stage.kind)
+    if not hasattr(module, "shares"):
+        return 0
+    return module.shares(module.Params.model_validate(stage.params), given_rows(stage, expected))
 
 
 def rows_of(plan: Plan, name: str, evidence: bool = False) -> list[Row]:

@@ -1,4 +1,4 @@
-"""Each recipe's page, docs/recipes/<id>.md, and the README's table of papers: made from recipes and evidence, never by hand.
+"""Each recipe's page, docs/recipes/<id>.md, the README's table of papers, and the plan of the full reproduction: never by hand.
 
 The same recipe and the same evidence give the same bytes; a test makes them again and compares.
 """
@@ -30,6 +30,8 @@ def write(plan: Plan) -> list[Path]:
 
 def contents(plan: Plan) -> dict[Path, str]:
     """Return {file: its text} of all pages, their pictures and the README."""
+    from elenchus import reproduction
+
     found: dict[Path, str] = {}
     rows = []
     there = evidences.known(plan.root)
@@ -44,7 +46,7 @@ def contents(plan: Plan) -> dict[Path, str]:
         found[base.with_suffix(".md")] = page(recipe, evidence, list(pictures))
         rows.append(table_row(recipe, evidence))
     found[plan.root / "README.md"] = readme((plan.root / "README.md").read_text(), rows)
-    return found
+    return found | reproduction.contents(plan.root)
 
 
 def draw(recipe: RecipePlan, evidence: dict) -> dict[str, str]:

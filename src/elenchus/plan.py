@@ -102,17 +102,13 @@ class Plan:
 
     def shards(self, digest: str) -> int:
         """Return the jobs that share the parts of a stage: params.yaml's `shards`, at most as many as there are parts."""
-        from elenchus.estimates import expectations
+        from elenchus.estimates import expectations, parts_of
 
         stage = self.stage(digest)
-        module = stages.load(stage.kind)
-        if self.config.shards == 1 or not hasattr(module, "shares"):
+        if self.config.shards == 1 or not hasattr(stages.load(stage.kind), "shares"):
             return 1
         if digest not in self._shares:
-            expected = expectations(list(walk([stage])))
-            several = {k: given if isinstance(given, tuple) else (given,) for k, given in stage.inputs.items()}
-            rows = {k: sum(expected[p.digest].rows for p in given) for k, given in several.items()}
-            self._shares[digest] = module.shares(module.Params.model_validate(stage.params), rows)
+            self._shares[digest] = parts_of(stage, expectations(walk([stage])))
         return max(1, min(self.config.shards, self._shares[digest]))
 
     @cached_property

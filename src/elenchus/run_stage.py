@@ -1,7 +1,8 @@
 """Run one stage: inputs checked, outputs written aside, the manifest last, the folder moved in place at once.
 
 A result is complete or absent. A killed stage leaves only `results/.work/<kind>/<digest>/`, which holds its checkpoints
-and which the next run takes up. Two processes never run the same stage: the second waits for the first.
+and which the next run takes up. Two processes never run the same stage: the second waits for the first. Where a node has
+scratch (`elenchus.scratch`) outputs are written there first, and copied aside once they are whole.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from elenchus import graph, stages
+from elenchus import graph, scratch, stages
 from elenchus.errors import UserError
 from elenchus.graph import kind_code
 from elenchus.job import Job, Result, cost_dict, file_entries, read_manifest
@@ -48,29 +49,31 @@ def run(spec: dict, results: Path = Path("results")) -> Path:
             return folder
         same_code(spec)
         clear_leftovers(folder, aside / own)
-        (aside / own).mkdir(parents=True)
-        (aside / "checkpoints").mkdir(exist_ok=True)
+        (aside / "checkpoints").mkdir(parents=True, exist_ok=True)
         module = stages.load(kind)
-        job = Job(
-            kind=kind,
-            params=module.Params.model_validate(spec["params"]),
-            seed=spec["rng_seed"],
-            inputs={name: open_inputs(given, results) for name, given in spec["inputs"].items()},
-            out=aside / own,
-            work=aside / "checkpoints",
-            machine=spec.get("machine", {}),
-            logs=results / "log" / kind / digest,
-            shard=shard,
-            joins=spec.get("joins", False),
-            markers=marker(results, spec).parent,
-        )
-        measured = Meter()
-        module.run(job)
-        if shard is not None:
-            shutil.rmtree(aside / own)
-            mark(results, spec)
-            return folder
-        write_manifests(job, spec, module.OUTPUTS, measured)
+        with scratch.outputs(aside / own, getattr(module, "SCRATCH", True)) as out:
+            job = Job(
+                kind=kind,
+                params=module.Params.model_validate(spec["params"]),
+                seed=spec["rng_seed"],
+                inputs={name: open_inputs(given, results) for name, given in spec["inputs"].items()},
+                out=out,
+                work=aside / "checkpoints",
+                machine=spec.get("machine", {}),
+                logs=results / "log" / kind / digest,
+                shard=shard,
+                joins=spec.get("joins", False),
+                markers=marker(results, spec).parent,
+            )
+            measured = Meter()
+            module.run(job)
+            if shard is not None:
+                shutil.rmtree(aside / own, ignore_errors=True)
+                mark(results, spec)
+                return folder
+            write_manifests(job, spec, module.OUTPUTS, measured)
+            scratch.bring(out, aside / "out")
+        to_disk(aside / "out")
         folder.parent.mkdir(parents=True, exist_ok=True)
         os.replace(aside / "out", folder)
         shutil.rmtree(aside / "checkpoints", ignore_errors=True)
@@ -138,7 +141,11 @@ def write_manifests(job: Job, spec: dict, outputs: tuple[str, ...], measured: Me
     known = {k: v for k, v in spec.items() if k not in ("machine", "shard", "joins")}
     manifest = {"version": MANIFEST_VERSION, **known, "definitions": code, "files": files}
     (job.out / "stage.json").write_text(json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
-    for path in job.out.rglob("*"):  # on disk before the move: a power cut must not leave a manifest without its files
+
+
+def to_disk(folder: Path) -> None:
+    """Have the system write all files of a folder: a power cut must not leave a manifest without its files."""
+    for path in folder.rglob("*"):
         if path.is_file():
             with path.open("rb") as f:
                 os.fsync(f.fileno())
@@ -174,7 +181,7 @@ def surroundings() -> dict:
 
 
 @contextlib.contextmanager
-def only_one(aside: Path, shard: str) -> Iterator[None]:
+def only_one(aside: Path, shard: str = "") -> Iterator[None]:
     """Hold the stage's lock, or its shard's (released by the system when the process dies); wait where another holds it."""
     aside.parent.mkdir(parents=True, exist_ok=True)
     with aside.with_suffix(f".{shard}.lock" if shard else ".lock").open("a+") as f:
@@ -197,7 +204,8 @@ def plain_disk_errors(results: Path) -> Iterator[None]:
         where = getattr(e, "filename", None) or results
         if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise UserError(
-                f"{where}: no space left. Nothing was half-written; free some space (results/.work may go) and run again"
+                f"{where}: no space left{scratch.room(results)}. Nothing was half-written; free some space "
+                "(results/.work may go) and run again"
             ) from e
         if number in (errno.EROFS, errno.EACCES, errno.EPERM):
             raise UserError(

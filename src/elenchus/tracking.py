@@ -3,6 +3,8 @@
 Recording is idempotent. A run is known by its tag `spec`, the digest of what it measured and of its parameters. A finished
 run whose numbers are those on disk is kept as it is; its times come from the stages' cost.json, so that even a repeated
 write would add nothing. A run that was interrupted, or whose results were made anew with other numbers, is replaced.
+Several may record the same runs on one server at once: each leaves alone what another is writing, and of runs that say the
+same the first begun is kept.
 The store is `mlflow.db` in the project's folder, or what MLFLOW_TRACKING_URI names.
 """
 
@@ -14,6 +16,7 @@ import fcntl
 import logging
 import os
 import re
+import socket
 import tempfile
 import time
 from collections.abc import Iterator
@@ -31,7 +34,10 @@ from elenchus.plan import Plan, RecipePlan
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run as MlflowRun
 
+RIVALS = 5  # how often a write that another's refused is tried again; the next look finds what that made
+LONGEST = 3600  # seconds: a recording that another began and did not end within them was interrupted
 SECTIONS = ("scale", "problems", "seed_model", "engine")  # of params.yaml, besides the recipe's own
 
 
@@ -189,7 +195,7 @@ def ingest(plan: Plan, recipe: RecipePlan) -> dict:
             client, recipe, None if os.environ.get("MLFLOW_TRACKING_URI") else plan.root / "mlartifacts"
         )
         for run in made:
-            record(client, experiment, run, artifacts(plan, recipe, run))
+            record(client, experiment, run, artifacts(plan, recipe, run), recorder(plan.root))
     where = uri if os.environ.get("MLFLOW_TRACKING_URI") else "sqlite:///mlflow.db"
     return {"uri": where, "experiment": recipe.recipe.id, "runs": {f"{r.arm}/seed{r.seed}": r.spec for r in made}}
 
@@ -200,6 +206,7 @@ def quiet_mlflow() -> None:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     for name in ("mlflow", "alembic", "urllib3"):
         logging.getLogger(name).setLevel(logging.ERROR)
 
@@ -231,6 +238,20 @@ def plain_errors(uri: str) -> Iterator[None]:
 
 def experiment_of(client: MlflowClient, recipe: RecipePlan, artifacts_in: Path | None) -> str:
     """Return the id of the recipe's experiment, made (or brought back from deletion) where needed."""
+    from mlflow.exceptions import MlflowException
+
+    for _ in range(RIVALS):
+        try:
+            return settled_experiment(client, recipe, artifacts_in)
+        except MlflowException as e:  # the store's own constraints, where another makes the same at this moment
+            if e.error_code not in ("RESOURCE_ALREADY_EXISTS", "BAD_REQUEST"):
+                raise
+            time.sleep(1)
+    return settled_experiment(client, recipe, artifacts_in)
+
+
+def settled_experiment(client: MlflowClient, recipe: RecipePlan, artifacts_in: Path | None) -> str:
+    """Return the id of the recipe's experiment; what is missing of it is made. A rival's write may refuse one of these."""
     name = recipe.recipe.id
     found = client.get_experiment_by_name(name)
     if found is None:
@@ -246,18 +267,17 @@ def experiment_of(client: MlflowClient, recipe: RecipePlan, artifacts_in: Path |
     return identifier
 
 
-def record(client: MlflowClient, experiment: str, run: Run, files: dict[str, str]) -> str:
-    """Bring one run into the store; return its id. Nothing is written where the store already holds it."""
+def record(client: MlflowClient, experiment: str, run: Run, files: dict[str, str], mine: str) -> str:
+    """Bring one run into the store; return its id. Nothing is written where the store already holds it.
+
+    mine: who records (`recorder`).
+    """
     files_digest = digest_of(files)
-    found = client.search_runs([experiment], f"tags.spec = '{run.spec}'", max_results=10)
-    whole = [r for r in found if r.info.status == "FINISHED" and r.data.tags.get("content") == run.content]
-    for old in found:
-        if old not in whole[:1]:
-            client.delete_run(old.info.run_id)
-    if whole:
-        identifier, tags = whole[0].info.run_id, whole[0].data.tags
+    whole = first_whole(client, experiment, run, mine)
+    if whole is not None:
+        identifier, tags = whole.info.run_id, whole.data.tags
     else:
-        identifier, tags = create(client, experiment, run), run.tags
+        identifier, tags = create(client, experiment, run, mine), run.tags
     for key, value in run.tags.items():
         if tags.get(key, "") != value:
             client.set_tag(identifier, key, value)
@@ -267,16 +287,41 @@ def record(client: MlflowClient, experiment: str, run: Run, files: dict[str, str
                 Path(folder, name).write_text(text)
             client.log_artifacts(identifier, folder)
         client.set_tag(identifier, "artifacts", files_digest)
-    if not whole:
+    if whole is None:
         client.set_terminated(identifier, "FINISHED", run.end)  # last: a run that is not FINISHED was interrupted
+        kept = first_whole(client, experiment, run, mine)  # another may have written the same meanwhile
+        identifier = kept.info.run_id if kept is not None else identifier
     return identifier
 
 
-def create(client: MlflowClient, experiment: str, run: Run) -> str:
+def recorder(root: Path) -> str:
+    """Return who records here: one project on one machine, which never records twice at once (`one_at_a_time`)."""
+    return digest_of([socket.gethostname(), str(root.resolve())])
+
+
+def first_whole(client: MlflowClient, experiment: str, run: Run, mine: str) -> MlflowRun | None:
+    """Return the run in the store that is `run`, None where there is none; delete its doubles and interrupted ones.
+
+    What another recorder began within LONGEST seconds and has not finished is left to it. Of several that are whole the
+    first begun stays: whoever finishes last sees them all, and chooses as everybody does.
+    """
+    found = client.search_runs([experiment], f"tags.spec = '{run.spec}'", max_results=1000)
+    whole = [r for r in found if r.info.status == "FINISHED" and r.data.tags.get("content") == run.content]
+    whole.sort(key=lambda r: (int(r.data.tags.get("recording", 0)), r.info.run_id))
+    for r in found:
+        begun = int(r.data.tags.get("recording", 0)) / 1000
+        underway = r.info.status == "RUNNING" and r.data.tags.get("recorder") != mine and time.time() - begun < LONGEST
+        if r not in whole[:1] and not underway:
+            client.delete_run(r.info.run_id)
+    return whole[0] if whole else None
+
+
+def create(client: MlflowClient, experiment: str, run: Run, mine: str) -> str:
     """Create a run with its parameters and metrics, still running; return its id."""
     from mlflow.entities import Metric, Param
 
-    tags = {"spec": run.spec, "content": run.content, **run.tags}
+    now = str(int(1000 * time.time()))
+    tags = {"spec": run.spec, "content": run.content, "recorder": mine, "recording": now, **run.tags}
     identifier = client.create_run(experiment, start_time=run.start, tags=tags).info.run_id
     metrics = [Metric(*m) for m in [*run.metrics, *((k, v, run.end, 0) for k, v in run.spent.items())]]
     params = [Param(k, v) for k, v in run.params.items()]

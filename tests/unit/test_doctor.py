@@ -109,9 +109,9 @@ def test_models_and_gpus_that_the_cluster_scale_needs(site, tmp_path):
     code, wrong, _ = site("critique_rl", scale="cluster", gpu_type="h100")
     assert code == 1
     by_what = {f["what"]: f for f in wrong}
-    model = by_what["the model Qwen/Qwen2.5-3B at main is not on this machine"]
+    model = by_what["the model Qwen/Qwen2.5-3B at main is not on this machine, or not whole"]
     assert str(tmp_path / "hub") in model["found"]
-    assert model["mend"] == "hf download Qwen/Qwen2.5-3B --revision main"
+    assert model["mend"] == "elenchus fetch --model Qwen/Qwen2.5-3B --revision main"
     assert by_what["Slurm's partition has no GPU of type 'h100'"]["mend"] == 'gpu_type: "a100"'
     snapshot(tmp_path / "hub", "Qwen/Qwen2.5-3B")
     code, wrong, found = site("critique_rl", scale="cluster")

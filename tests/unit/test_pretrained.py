@@ -45,7 +45,7 @@ def test_a_folder_is_taken_without_what_is_pickled(tmp_path):
 
 
 def test_what_is_not_here_is_named_with_the_command_that_fetches_it(tmp_path):
-    with pytest.raises(UserError, match="hf download nobody/nothing --revision abc"):
+    with pytest.raises(UserError, match="elenchus fetch --model nobody/nothing --revision abc"):
         stages.load("pretrained").run(job(tmp_path, name="nobody/nothing", revision="abc"))
 
 

@@ -6,11 +6,13 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
+SOCKETS = Path(tempfile.mkdtemp(prefix="elenchus-sockets-")) / "outside"  # what tried to leave this machine (offline/)
 
 TINY = """
 recipes: [elenchus]
@@ -43,9 +45,12 @@ elenchus:
 
 
 def environment() -> dict[str, str]:
-    """Return the environment of a user's shell with the project's environment activated."""
+    """Return the environment of a user's shell with the project's environment activated, and without a network."""
     bin_folder = str(Path(sys.executable).parent)
-    return {**os.environ, "PATH": f"{bin_folder}:{os.environ['PATH']}", "DVC_NO_ANALYTICS": "1", "COLUMNS": "200"}
+    path = [str(Path(__file__).parent / "offline"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    offline = {"PYTHONPATH": os.pathsep.join(path), "ELENCHUS_TEST_SOCKETS": str(SOCKETS)}
+    mine = {"PATH": f"{bin_folder}:{os.environ['PATH']}", "DVC_NO_ANALYTICS": "1", "COLUMNS": "200"}
+    return {**os.environ, **mine, **offline}
 
 
 def run(folder: Path, *command: str, timeout: float = 900) -> subprocess.CompletedProcess:

@@ -30,6 +30,45 @@ class Estimate:
     trained: int = 0
 
 
+@dataclass(frozen=True)
+class Lengths:
+    """Mean tokens of a text of each sort: what estimates are made of. The defaults are the laptop's."""
+
+    problem: int = 20  # a question in its chat template
+    around: int = 10  # what a prompt has about each further text
+    solution: int = 30
+    steps: int = 5  # of a solution
+    step: int = 7
+    critique: int = 50  # of a whole solution
+    refinement: int = 35
+    judgement: int = 10  # of one step
+    turns: int = 6  # of an agent's episode
+    action: int = 4
+
+    @property
+    def solved(self) -> int:
+        """Return the tokens of a question and its solution."""
+        return self.problem + self.around + self.solution
+
+    @property
+    def criticised(self) -> int:
+        """Return the tokens of a question, its solution and a critique of that."""
+        return self.solved + self.critique
+
+    @property
+    def prefix(self) -> int:
+        """Return the tokens of a question and a third of its solution: where a search or a game stands on average."""
+        return self.problem + self.around + self.solution // 3
+
+    @property
+    def rollout(self) -> int:
+        """Return the tokens from there to the end."""
+        return self.solution - self.solution // 3
+
+
+LAPTOP = Lengths()
+
+
 @cache
 def names() -> tuple[str, ...]:
     """Return the names of all kinds: the modules of this package."""

@@ -14,7 +14,7 @@ from pydantic import Field
 from elenchus import seeds
 from elenchus.engines.settings import Sampler
 from elenchus.job import Job
-from elenchus.stages import Estimate
+from elenchus.stages import LAPTOP, Estimate, Lengths
 
 
 class Params(Sampler):
@@ -67,7 +67,9 @@ def run(job: Job) -> None:
     job.write("solutions", rows)
 
 
-def estimate(params: Params, rows: dict[str, int]) -> Estimate:
-    """Return the estimate: episodes of six turns of four tokens, prompts of 40, at laptop scale."""
+def estimate(params: Params, rows: dict[str, int], tokens: Lengths = LAPTOP) -> Estimate:
+    """Return the estimate: `turns` actions an episode, each after a prompt with what was done so far."""
     played = rows.get("problems", 0) * (params.n + params.branches)
-    return Estimate(rows=played, sampled=24 * played, prompt=240 * played)
+    return Estimate(
+        rows=played, sampled=tokens.turns * tokens.action * played, prompt=tokens.turns * tokens.prefix * played
+    )

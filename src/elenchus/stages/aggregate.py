@@ -19,7 +19,7 @@ from pydantic import Field
 from elenchus import seeds
 from elenchus.errors import UserError
 from elenchus.job import Job
-from elenchus.stages import Estimate, StageParams
+from elenchus.stages import LAPTOP, Estimate, Lengths, StageParams
 
 
 class Params(StageParams):
@@ -105,6 +105,6 @@ def _unit_rows(draft, critiques: dict, judged: list, keep: float) -> list[dict]:
     return rows + [row(name, -1, "", "", 0.0, worst, False) for name, c in critiques.items() if not c.parsed]
 
 
-def estimate(params: Params, rows: dict[str, int]) -> Estimate:
+def estimate(params: Params, rows: dict[str, int], tokens: Lengths = LAPTOP) -> Estimate:
     """Return one critique a solution; no tokens."""
     return Estimate(rows=rows.get("solutions", 0))

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from elenchus.errors import UserError
 from elenchus.job import Job
-from elenchus.stages import Estimate, StageParams
+from elenchus.stages import LAPTOP, Estimate, Lengths, StageParams
 
 
 class Params(StageParams):
@@ -67,6 +67,6 @@ def chosen(answers: list[str], scores: list[float], rule: str, rng) -> int:
     return max(places, key=lambda i: (votes[answers[i]], scores[i]))
 
 
-def estimate(params: Params, rows: dict[str, int]) -> Estimate:
+def estimate(params: Params, rows: dict[str, int], tokens: Lengths = LAPTOP) -> Estimate:
     """Return one solution per problem; no tokens."""
     return Estimate(rows=rows.get("problems", 0))

@@ -19,7 +19,7 @@ from pydantic import Field
 
 from elenchus.errors import UserError
 from elenchus.job import Job
-from elenchus.stages import Estimate, StageParams
+from elenchus.stages import LAPTOP, Estimate, Lengths, StageParams
 
 
 class Params(StageParams):
@@ -90,6 +90,6 @@ def _scores(job: Job) -> dict[str, list[float]]:
     return {i: list(s) for i, s in zip(table["solution_id"], table["step_scores"], strict=True)}
 
 
-def estimate(params: Params, rows: dict[str, int]) -> Estimate:
+def estimate(params: Params, rows: dict[str, int], tokens: Lengths = LAPTOP) -> Estimate:
     """Return one setting; no tokens."""
     return Estimate(rows=1)

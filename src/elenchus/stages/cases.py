@@ -15,7 +15,7 @@ from typing import Literal
 from pydantic import Field
 
 from elenchus.job import Job
-from elenchus.stages import Estimate, StageParams
+from elenchus.stages import LAPTOP, Estimate, Lengths, StageParams
 
 
 class Params(StageParams):
@@ -119,7 +119,7 @@ def _judging(job: Job, cases: list) -> list[dict]:
     return rows
 
 
-def estimate(params: Params, rows: dict[str, int]) -> Estimate:
+def estimate(params: Params, rows: dict[str, int], tokens: Lengths = LAPTOP) -> Estimate:
     """Return about two cases a solution, `limit` at most; no tokens."""
     most = 2 * rows.get("solutions", 0)
     return Estimate(rows=min(most, params.limit) if params.limit else most)

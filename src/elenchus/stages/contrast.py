@@ -15,7 +15,7 @@ from pydantic import Field
 
 from elenchus.errors import UserError
 from elenchus.job import Job
-from elenchus.stages import Estimate, StageParams
+from elenchus.stages import LAPTOP, Estimate, Lengths, StageParams
 
 
 class Params(StageParams):
@@ -90,6 +90,6 @@ def _divergences(job: Job) -> dict[str, dict[int, tuple[int, str]]]:
     return found
 
 
-def estimate(params: Params, rows: dict[str, int]) -> Estimate:
+def estimate(params: Params, rows: dict[str, int], tokens: Lengths = LAPTOP) -> Estimate:
     """Return a critique of each wrong path and one of a right one, for each problem; no tokens."""
     return Estimate(rows=(params.most + 1) * rows.get("problems", 0))

@@ -20,7 +20,7 @@ from elenchus import parts, seeds
 from elenchus.engines.settings import AnyEngine, Sampler
 from elenchus.errors import UserError
 from elenchus.job import Job
-from elenchus.stages import Estimate
+from elenchus.stages import LAPTOP, Estimate, Lengths
 
 CHUNK = 1024  # readable solutions of a part
 
@@ -117,13 +117,15 @@ def _by_model(job: Job):
     return write, [engine]
 
 
-def estimate(params: Params, rows: dict[str, int]) -> Estimate:
-    """Return the estimate: about 50 tokens of critique on 60 of prompt, at laptop scale."""
+def estimate(params: Params, rows: dict[str, int], tokens: Lengths = LAPTOP) -> Estimate:
+    """Return the estimate: a critique each, after a prompt with the solution."""
     solutions = rows.get("solutions", 0)
     critiques = solutions * params.n
     if params.source == "oracle":
         return Estimate(rows=critiques)
-    return Estimate(rows=critiques, sampled=min(50, params.max_tokens) * critiques, prompt=60 * solutions)
+    return Estimate(
+        rows=critiques, sampled=min(tokens.critique, params.max_tokens) * critiques, prompt=tokens.solved * solutions
+    )
 
 
 def shares(params: Params, rows: dict[str, int]) -> int:

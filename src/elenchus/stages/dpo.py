@@ -12,7 +12,7 @@ from pydantic import Field
 
 from elenchus.errors import UserError
 from elenchus.job import Job
-from elenchus.stages import Estimate
+from elenchus.stages import LAPTOP, Estimate, Lengths
 from elenchus.training.settings import OverData
 
 
@@ -80,6 +80,7 @@ def chosen_pairs(job: Job) -> list[dict]:
     return rows
 
 
-def estimate(params: Params, rows: dict[str, int]) -> Estimate:
-    """Return the estimate: about 2 x 80 tokens a pair at laptop scale."""
-    return Estimate(rows=0, trained=160 * params.batch * params.of(rows.get("pairs", 0)).steps)
+def estimate(params: Params, rows: dict[str, int], tokens: Lengths = LAPTOP) -> Estimate:
+    """Return the estimate: two questions a pair, each with a reply as long as a critique."""
+    each = tokens.problem + tokens.around + tokens.critique
+    return Estimate(rows=0, trained=2 * each * params.batch * params.of(rows.get("pairs", 0)).steps)

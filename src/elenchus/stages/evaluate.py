@@ -17,7 +17,7 @@ from pydantic import Field
 
 from elenchus.errors import UserError
 from elenchus.job import Job
-from elenchus.stages import Estimate, StageParams
+from elenchus.stages import LAPTOP, Estimate, Lengths, StageParams
 
 NEEDS = {  # what is measured -> the input that it is measured on, beside problems
     "policy": "solutions",
@@ -120,6 +120,6 @@ def summarise(rows, seed: int) -> list[dict]:
     return found
 
 
-def estimate(params: Params, rows: dict[str, int]) -> Estimate:
+def estimate(params: Params, rows: dict[str, int], tokens: Lengths = LAPTOP) -> Estimate:
     """Return about twenty metrics; no tokens."""
     return Estimate(rows=20)

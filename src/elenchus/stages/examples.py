@@ -13,7 +13,7 @@ from pydantic import Field
 
 from elenchus.errors import UserError
 from elenchus.job import Job
-from elenchus.stages import Estimate, StageParams
+from elenchus.stages import LAPTOP, Estimate, Lengths, StageParams
 
 RULES = {
     "solutions": ("all", "right"),
@@ -113,7 +113,7 @@ def _refinements(table, keep: str):
     return table[rules[keep]]
 
 
-def estimate(params: Params, rows: dict[str, int]) -> Estimate:
+def estimate(params: Params, rows: dict[str, int], tokens: Lengths = LAPTOP) -> Estimate:
     """Return as many examples as there are rows of what they are made of; no tokens."""
     most = max((rows.get(n, 0) for n in ("solutions", "critiques", "refinements", "pairs")), default=0)
     return Estimate(rows=min(most, params.limit) if params.limit else most)

@@ -18,7 +18,7 @@ from pydantic import Field
 from elenchus.engines.settings import Sampler
 from elenchus.errors import UserError
 from elenchus.job import Job
-from elenchus.stages import Estimate
+from elenchus.stages import LAPTOP, Estimate, Lengths
 
 
 class Params(Sampler):
@@ -203,8 +203,8 @@ def _measure(job: Job, frame, attacked: list, ends: dict) -> None:
     job.write("metrics", summarise(rows, job.derive("bootstrap")))
 
 
-def estimate(params: Params, rows: dict[str, int]) -> Estimate:
-    """Return the estimate: moves of 10 tokens on prompts of 40, three a game; roll-outs of 20 tokens."""
+def estimate(params: Params, rows: dict[str, int], tokens: Lengths = LAPTOP) -> Estimate:
+    """Return the estimate: moves as long as judgements, two or three a game; roll-outs of two thirds of a solution."""
     moves = params.games * (3 if params.paired else 2)
-    rolled = 2 * params.games * params.rollouts * 20 if params.validity == "rollouts" else 0
-    return Estimate(rows=moves, sampled=10 * moves + rolled, prompt=40 * moves)
+    rolled = 2 * params.games * params.rollouts * tokens.rollout if params.validity == "rollouts" else 0
+    return Estimate(rows=moves, sampled=tokens.judgement * moves + rolled, prompt=tokens.prefix * moves)

@@ -20,7 +20,7 @@ from pydantic import Field, model_validator
 
 from elenchus.errors import UserError
 from elenchus.job import Job
-from elenchus.stages import Estimate
+from elenchus.stages import LAPTOP, Estimate, Lengths
 from elenchus.training.rewards import REFINING, TERMS
 from elenchus.training.settings import Training
 
@@ -140,13 +140,15 @@ def _validation(job: Job, model, tokenizer):
     return grpo.validator(model, tokenizer, drafts(*frames), job.params.max_tokens, job.cost)
 
 
-def estimate(params: Params, rows: dict[str, int]) -> Estimate:
-    """Return the estimate: about 60 tokens of prompt and 50 of critique, 35 of refinement, at laptop scale."""
+def estimate(params: Params, rows: dict[str, int], tokens: Lengths = LAPTOP) -> Estimate:
+    """Return the estimate: critiques after prompts with the solution, and refinements of it where a term pays them."""
+    written = min(tokens.critique, params.max_tokens)
     critiques = params.batch * -(-params.steps // params.num_iterations)
-    refining = 35 * params.refinements if REFINING & params.terms.keys() else 0
+    refined = min(tokens.refinement, params.actor_max_tokens) * params.refinements
+    refining = refined if REFINING & params.terms.keys() else 0
     return Estimate(
         rows=0,
-        sampled=(50 + refining) * critiques,
-        prompt=60 * critiques // params.num_generations + (110 * critiques if refining else 0),
-        trained=110 * params.batch * params.steps,
+        sampled=(written + refining) * critiques,
+        prompt=tokens.solved * critiques // params.num_generations + (tokens.criticised * critiques if refining else 0),
+        trained=(tokens.solved + written) * params.batch * params.steps,
     )

@@ -12,7 +12,7 @@ from pydantic import Field
 from elenchus import parts, seeds
 from elenchus.engines.settings import Sampler
 from elenchus.job import Job
-from elenchus.stages import Estimate
+from elenchus.stages import LAPTOP, Estimate, Lengths
 
 
 class Params(Sampler):
@@ -88,11 +88,12 @@ def _row(walk, sample: int, job: Job) -> dict:
     return solutions.read(walk.problem, walk.node.text, sample, solutions.tag(job.seed), **facts)
 
 
-def estimate(params: Params, rows: dict[str, int]) -> Estimate:
-    """Return the estimate: five steps of 7 tokens, half of them tried twice, each judged in 10 on 40 of prompt."""
+def estimate(params: Params, rows: dict[str, int], tokens: Lengths = LAPTOP) -> Estimate:
+    """Return the estimate: steps and judgements of them, half of them tried twice."""
     found = rows.get("problems", 0) * params.n
-    steps = int(5 * found * (1.5 if params.tries > 1 else 1))
-    return Estimate(rows=found, sampled=17 * steps, prompt=70 * steps)
+    steps = int(tokens.steps * found * (1.5 if params.tries > 1 else 1))
+    read = tokens.problem + tokens.around + tokens.prefix
+    return Estimate(rows=found, sampled=(tokens.step + tokens.judgement) * steps, prompt=read * steps)
 
 
 def shares(params: Params, rows: dict[str, int]) -> int:

@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 from elenchus import seeds
 from elenchus.errors import UserError
 from elenchus.job import Job
-from elenchus.stages import Estimate, StageParams
+from elenchus.stages import LAPTOP, Estimate, Lengths, StageParams
 
 
 class Params(StageParams):
@@ -101,6 +101,6 @@ def _injected(p: Params, problem, source: list[str], rng) -> list[str] | None:
     return inject.inject(problem, rng, rng.randint(p.fewest, min(p.most, len(source))), p.types, source)
 
 
-def estimate(params: Params, rows: dict[str, int]) -> Estimate:
+def estimate(params: Params, rows: dict[str, int], tokens: Lengths = LAPTOP) -> Estimate:
     """Return n solutions a problem, or a solution; no tokens."""
     return Estimate(rows=params.n * (rows.get("solutions", 0) or rows.get("problems", 0)))

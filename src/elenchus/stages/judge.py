@@ -13,7 +13,7 @@ from pydantic import Field
 from elenchus import seeds
 from elenchus.engines.settings import Sampler
 from elenchus.job import Job
-from elenchus.stages import Estimate
+from elenchus.stages import LAPTOP, Estimate, Lengths
 
 CHUNK = 4096  # cases per call of the engine: between two calls, progress is said
 
@@ -75,7 +75,7 @@ def _row(case, unit, reply) -> dict:
     }
 
 
-def estimate(params: Params, rows: dict[str, int]) -> Estimate:
-    """Return the estimate: about 10 tokens of judgement on 40 of prompt, at laptop scale."""
+def estimate(params: Params, rows: dict[str, int], tokens: Lengths = LAPTOP) -> Estimate:
+    """Return the estimate: a judgement of each case."""
     cases = rows.get("cases", 0)
-    return Estimate(rows=cases, sampled=10 * cases, prompt=40 * cases)
+    return Estimate(rows=cases, sampled=tokens.judgement * cases, prompt=tokens.prefix * cases)

@@ -16,7 +16,7 @@ from pydantic import Field
 from elenchus.engines.settings import Sampler
 from elenchus.errors import UserError
 from elenchus.job import Job
-from elenchus.stages import Estimate
+from elenchus.stages import LAPTOP, Estimate, Lengths
 
 
 class Params(Sampler):
@@ -180,9 +180,10 @@ def _by_rollouts(job: Job, known: dict, paths: list) -> list[dict]:
     ]
 
 
-def estimate(params: Params, rows: dict[str, int]) -> Estimate:
-    """Return the estimate: a row a solution, or one in two nodes; roll-outs of 20 tokens for each of five prefixes."""
+def estimate(params: Params, rows: dict[str, int], tokens: Lengths = LAPTOP) -> Estimate:
+    """Return the estimate: a row a solution, or one in two nodes; roll-outs of two thirds of a solution from each step."""
     paths = rows.get("solutions") or rows.get("trees", 0) // 2
     if params.source != "rollouts":
         return Estimate(rows=paths)
-    return Estimate(rows=paths, sampled=20 * 5 * paths * params.rollouts, prompt=40 * 5 * paths)
+    begun = tokens.steps * paths
+    return Estimate(rows=paths, sampled=tokens.rollout * begun * params.rollouts, prompt=tokens.prefix * begun)

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from elenchus.errors import UserError
 from elenchus.job import Job
-from elenchus.stages import Estimate
+from elenchus.stages import LAPTOP, Estimate, Lengths
 from elenchus.training.settings import OverData
 
 
@@ -70,7 +70,8 @@ def run(job: Job) -> None:
     job.write("history", trained.rows())
 
 
-def estimate(params: Params, rows: dict[str, int]) -> Estimate:
-    """Return the estimate: about 50 tokens a move and an example at laptop scale."""
+def estimate(params: Params, rows: dict[str, int], tokens: Lengths = LAPTOP) -> Estimate:
+    """Return the estimate: moves and examples as long as a judged step."""
     moves = rows.get("moves", 0)
-    return Estimate(rows=0, prompt=50 * moves, trained=100 * params.batch * params.of(moves).steps)
+    each = tokens.prefix + tokens.judgement
+    return Estimate(rows=0, prompt=each * moves, trained=2 * each * params.batch * params.of(moves).steps)

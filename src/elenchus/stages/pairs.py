@@ -20,7 +20,7 @@ from elenchus import conversation, seeds
 from elenchus.engines.settings import Sampler
 from elenchus.errors import UserError
 from elenchus.job import Job
-from elenchus.stages import Estimate
+from elenchus.stages import LAPTOP, Estimate, Lengths
 
 CHUNK = 1024
 
@@ -184,8 +184,10 @@ def _statistics(rows: list[dict], exact: list[tuple[float, float]], filtered: bo
     return found
 
 
-def estimate(params: Params, rows: dict[str, int]) -> Estimate:
-    """Return the estimate: pairs of four critics, each critique revised `samples` times by one reviser."""
+def estimate(params: Params, rows: dict[str, int], tokens: Lengths = LAPTOP) -> Estimate:
+    """Return the estimate: pairs of four critics; where there are revisers, each critique revised `samples` times."""
     critiques = rows.get("critiques", 0) or 4 * rows.get("solutions", 0)
-    revisions = critiques * params.samples
-    return Estimate(rows=2 * critiques, sampled=min(35, params.max_tokens) * revisions, prompt=110 * critiques)
+    if "revisers" not in rows:
+        return Estimate(rows=2 * critiques)
+    written = min(tokens.refinement, params.max_tokens) * critiques * params.samples
+    return Estimate(rows=2 * critiques, sampled=written, prompt=tokens.criticised * critiques)

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from elenchus.errors import UserError
 from elenchus.job import Job
-from elenchus.stages import Estimate, StageParams
+from elenchus.stages import LAPTOP, Estimate, Lengths, StageParams
 
 
 class Params(StageParams):
@@ -28,7 +28,9 @@ INPUTS: dict[str, str] = {}
 OUTPUTS = ("model", "card.json")
 SEEDED = False
 THREADS = 1
+SCRATCH = False  # weights are linked, or copied once: written on scratch they would be copied twice
 WANTED = (".safetensors", ".json", ".txt", ".model", ".jinja")
+FILES = {"allow_patterns": [f"*{ending}" for ending in WANTED], "ignore_patterns": ["*/*"]}  # of a hub repository
 
 
 def run(job: Job) -> None:
@@ -59,11 +61,11 @@ def locate(name: str, revision: str) -> tuple[Path, str]:
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     try:
-        found = Path(snapshot_download(name, revision=revision, local_files_only=True))
+        found = Path(snapshot_download(name, revision=revision, local_files_only=True, **FILES))
     except (LocalEntryNotFoundError, HFValidationError):
         raise UserError(
             f"base_model.name: {name!r} at revision {revision!r} is not in the local hub cache, and jobs never download. "
-            f"Fetch it where there is a network:\n  hf download {name} --revision {revision}"
+            f"Fetch it where there is a network:\n  elenchus fetch --model {name} --revision {revision}"
         ) from None
     return found, found.name
 
@@ -76,6 +78,6 @@ def take(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def estimate(params: Params, rows: dict[str, int]) -> Estimate:
+def estimate(params: Params, rows: dict[str, int], tokens: Lengths = LAPTOP) -> Estimate:
     """Return nothing but time: no tokens."""
     return Estimate()

@@ -15,7 +15,7 @@ from elenchus import problems, seeds
 from elenchus.errors import UserError
 from elenchus.job import Job
 from elenchus.problems import Problem
-from elenchus.stages import Estimate, StageParams
+from elenchus.stages import LAPTOP, Estimate, Lengths, StageParams
 
 PATIENCE = 2000  # problems drawn in a row without a new one, after which a split counts as exhausted
 
@@ -79,6 +79,6 @@ def distinct(p: Params) -> list[Problem]:
     return list(found.values())
 
 
-def estimate(params: Params, rows: dict[str, int]) -> Estimate:
+def estimate(params: Params, rows: dict[str, int], tokens: Lengths = LAPTOP) -> Estimate:
     """Return the estimate: n rows, no tokens."""
     return Estimate(rows=params.n)

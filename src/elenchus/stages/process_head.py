@@ -16,7 +16,7 @@ from pydantic import Field
 
 from elenchus.errors import UserError
 from elenchus.job import Job
-from elenchus.stages import Estimate
+from elenchus.stages import LAPTOP, Estimate, Lengths
 from elenchus.training.settings import OverData
 
 
@@ -66,6 +66,7 @@ def run(job: Job) -> None:
     job.write("history", trained.rows())
 
 
-def estimate(params: Params, rows: dict[str, int]) -> Estimate:
-    """Return the estimate: about 40 tokens a path at laptop scale."""
-    return Estimate(rows=0, trained=40 * params.batch * params.of(rows.get("labels", 0)).steps)
+def estimate(params: Params, rows: dict[str, int], tokens: Lengths = LAPTOP) -> Estimate:
+    """Return the estimate: questions with solutions."""
+    path = tokens.problem + tokens.solution
+    return Estimate(rows=0, trained=path * params.batch * params.of(rows.get("labels", 0)).steps)

@@ -19,7 +19,7 @@ from elenchus import parts, seeds
 from elenchus.engines.settings import Sampler
 from elenchus.errors import UserError
 from elenchus.job import Job
-from elenchus.stages import Estimate
+from elenchus.stages import LAPTOP, Estimate, Lengths
 
 CHUNK = 1024  # critiques followed of a part
 
@@ -125,11 +125,12 @@ def _rows(critique: dict, draft, revised: dict[str, list], n: int) -> list[dict]
     ]
 
 
-def estimate(params: Params, rows: dict[str, int]) -> Estimate:
-    """Return the estimate: about 35 tokens of refinement on 110 of prompt, at laptop scale."""
+def estimate(params: Params, rows: dict[str, int], tokens: Lengths = LAPTOP) -> Estimate:
+    """Return the estimate: refinements after prompts with solution and critique."""
     critiques = rows.get("critiques", 0)
     refinements = critiques * params.n
-    return Estimate(rows=refinements, sampled=min(35, params.max_tokens) * refinements, prompt=110 * critiques)
+    written = min(tokens.refinement, params.max_tokens)
+    return Estimate(rows=refinements, sampled=written * refinements, prompt=tokens.criticised * critiques)
 
 
 def shares(params: Params, rows: dict[str, int]) -> int:

@@ -6,7 +6,7 @@ Several turns of criticism and refinement are stages in a row: critique, refine,
 from __future__ import annotations
 
 from elenchus.job import Job
-from elenchus.stages import Estimate, StageParams
+from elenchus.stages import LAPTOP, Estimate, Lengths, StageParams
 
 
 class Params(StageParams):
@@ -38,6 +38,6 @@ def run(job: Job) -> None:
     job.write("solutions", rows)
 
 
-def estimate(params: Params, rows: dict[str, int]) -> Estimate:
+def estimate(params: Params, rows: dict[str, int], tokens: Lengths = LAPTOP) -> Estimate:
     """Return as many solutions as before; no tokens."""
     return Estimate(rows=rows.get("solutions", 0))

@@ -13,7 +13,7 @@ from elenchus import parts, seeds
 from elenchus.engines.settings import Sampler
 from elenchus.errors import UserError
 from elenchus.job import Job
-from elenchus.stages import Estimate
+from elenchus.stages import LAPTOP, Estimate, Lengths
 
 
 class Params(Sampler):
@@ -94,11 +94,12 @@ def temperatures_of(job: Job) -> tuple[float, ...]:
     return given if isinstance(given, tuple) else (given,)
 
 
-def estimate(params: Params, rows: dict[str, int]) -> Estimate:
-    """Return the estimate: about 30 tokens a solution on 20 of prompt, at laptop scale."""
+def estimate(params: Params, rows: dict[str, int], tokens: Lengths = LAPTOP) -> Estimate:
+    """Return the estimate: solutions, after prompts that are read once for all samples."""
     several = len(params.temperature) if isinstance(params.temperature, tuple) else 1
     problems, solutions = rows.get("problems", 0), rows.get("problems", 0) * params.n * several
-    return Estimate(rows=solutions, sampled=min(30, params.max_tokens) * solutions, prompt=20 * problems * several)
+    written = min(tokens.solution, params.max_tokens)
+    return Estimate(rows=solutions, sampled=written * solutions, prompt=tokens.problem * problems * several)
 
 
 def shares(params: Params, rows: dict[str, int]) -> int:

@@ -16,7 +16,7 @@ from elenchus import seeds
 from elenchus.engines.settings import Sampler
 from elenchus.errors import UserError
 from elenchus.job import Job
-from elenchus.stages import Estimate
+from elenchus.stages import LAPTOP, Estimate, Lengths
 
 CHUNK = 1024
 
@@ -124,6 +124,11 @@ def _by_checker(job: Job, found: list) -> list[list[float]]:
     return scores
 
 
-def estimate(params: Params, rows: dict[str, int]) -> Estimate:
-    """Return the estimate: about 40 tokens read a solution."""
-    return Estimate(rows=rows.get("solutions", 0), prompt=40 * rows.get("solutions", 0))
+def estimate(params: Params, rows: dict[str, int], tokens: Lengths = LAPTOP) -> Estimate:
+    """Return the estimate: a critique of each solution, or its reading by a head; no tokens by the exact checker."""
+    solutions = rows.get("solutions", 0)
+    if "critic" in rows:
+        written = min(tokens.critique, params.max_tokens)
+        return Estimate(rows=solutions, sampled=written * solutions, prompt=tokens.solved * solutions)
+    read = (tokens.problem + tokens.solution) * solutions if "process_head" in rows else 0
+    return Estimate(rows=solutions, prompt=read)

@@ -22,7 +22,7 @@ from elenchus.engines.settings import Sampler
 from elenchus.errors import UserError
 from elenchus.job import Job
 from elenchus.search.settings import Search
-from elenchus.stages import Estimate
+from elenchus.stages import LAPTOP, Estimate, Lengths
 
 
 class Params(Sampler, Search):
@@ -120,18 +120,23 @@ def _evaluator(job: Job, engine):
     return None, None
 
 
-def estimate(params: Params, rows: dict[str, int]) -> Estimate:
-    """Return the estimate: steps of 7 tokens, roll-outs of 20, prompts of 40, at laptop scale."""
+def estimate(params: Params, rows: dict[str, int], tokens: Lengths = LAPTOP) -> Estimate:
+    """Return the estimate: steps and roll-outs, a prompt for each expansion."""
+    step = min(tokens.step, params.step_tokens)
     trees, rounds = rows.get("problems", 0), params.simulations
     if params.commit:  # four steps down; a round that goes forward mostly meets what is expanded already
         rounds = params.commit * (params.commit_first + 3)
     expansions = rounds * params.leaves_per_round
-    sampled = expansions * (params.breadth * 7 + (params.rollouts * 20 if params.value == "rollouts" else 0))
-    sampled += expansions * params.lookahead * params.roll_branch * 7
+    sampled = expansions * (
+        params.breadth * step + (params.rollouts * tokens.rollout if params.value == "rollouts" else 0)
+    )
+    sampled += expansions * params.lookahead * params.roll_branch * step
     if params.token_budget:
         sampled = min(sampled, params.token_budget)
     return Estimate(
-        rows=trees * (1 + expansions * params.breadth), sampled=trees * sampled, prompt=trees * expansions * 40
+        rows=trees * (1 + expansions * params.breadth),
+        sampled=trees * sampled,
+        prompt=trees * expansions * tokens.prefix,
     )
 
 

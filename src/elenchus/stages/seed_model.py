@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from elenchus import problems
 from elenchus.job import Job
-from elenchus.stages import Estimate, StageParams
+from elenchus.stages import LAPTOP, Estimate, Lengths, StageParams
 
 Window = tuple[float, float]
 
@@ -92,11 +92,11 @@ def run(job: Job) -> None:
     job.write_json("card", card)
 
 
-def estimate(params: Params, rows: dict[str, int]) -> Estimate:
-    """Return the estimate: all phases at two thirds of their most steps, 60 tokens a drill, 30 to 110 another."""
+def estimate(params: Params, rows: dict[str, int], tokens: Lengths = LAPTOP) -> Estimate:
+    """Return the estimate: all phases at two thirds of their most steps, at its own scale always."""
     steps = {"drill": params.drill_steps, "solve": params.solve_steps, "mixture": params.mixture_steps}
-    tokens = {"drill": 55, "solve": 45, "mixture": 85}
-    trained = sum(2 * steps[phase] * params.batch * tokens[phase] // 3 for phase in steps)
+    length = {"drill": 55, "solve": 45, "mixture": 85}
+    trained = sum(2 * steps[phase] * params.batch * length[phase] // 3 for phase in steps)
     checks = 2 * sum(steps.values()) // (3 * params.check_every)
     return Estimate(
         trained=trained, sampled=checks * params.check_problems * 80, prompt=checks * params.check_problems * 120

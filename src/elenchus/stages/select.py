@@ -16,7 +16,7 @@ from typing import Literal
 from pydantic import Field
 
 from elenchus.job import Job
-from elenchus.stages import Estimate, StageParams
+from elenchus.stages import LAPTOP, Estimate, Lengths, StageParams
 
 
 class Params(StageParams):
@@ -97,7 +97,7 @@ def _statistics(pool: list, kept: list, rows, known: dict) -> dict:
     }
 
 
-def estimate(params: Params, rows: dict[str, int]) -> Estimate:
+def estimate(params: Params, rows: dict[str, int], tokens: Lengths = LAPTOP) -> Estimate:
     """Return at most `wanted` examples, else half of the solutions; no tokens."""
     half = rows.get("solutions", 0) // 2
     return Estimate(rows=min(half, params.wanted) if params.wanted else half)

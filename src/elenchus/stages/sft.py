@@ -16,7 +16,7 @@ from typing import Literal
 from pydantic import Field
 
 from elenchus.job import Job
-from elenchus.stages import Estimate
+from elenchus.stages import LAPTOP, Estimate, Lengths
 from elenchus.training.settings import OverData
 
 
@@ -65,6 +65,6 @@ def run(job: Job) -> None:
     job.write("history", trained.rows())
 
 
-def estimate(params: Params, rows: dict[str, int]) -> Estimate:
-    """Return the estimate: about 60 tokens an example at laptop scale."""
-    return Estimate(rows=0, trained=60 * params.batch * params.of(rows.get("examples", 0)).steps)
+def estimate(params: Params, rows: dict[str, int], tokens: Lengths = LAPTOP) -> Estimate:
+    """Return the estimate: questions with solutions."""
+    return Estimate(rows=0, trained=tokens.solved * params.batch * params.of(rows.get("examples", 0)).steps)

@@ -7,7 +7,7 @@ learned as `sft` learns them.
 from __future__ import annotations
 
 from elenchus.job import Job
-from elenchus.stages import Estimate
+from elenchus.stages import LAPTOP, Estimate, Lengths
 from elenchus.stages.sft import Params as Supervised
 
 
@@ -52,6 +52,6 @@ def run(job: Job) -> None:
     job.write("history", trained.rows())
 
 
-def estimate(params: Params, rows: dict[str, int]) -> Estimate:
-    """Return the estimate: about 60 tokens a dialogue at laptop scale."""
-    return Estimate(rows=0, trained=60 * params.batch * params.of(rows.get("examples", 0)).steps)
+def estimate(params: Params, rows: dict[str, int], tokens: Lengths = LAPTOP) -> Estimate:
+    """Return the estimate: questions with what was done."""
+    return Estimate(rows=0, trained=tokens.solved * params.batch * params.of(rows.get("examples", 0)).steps)

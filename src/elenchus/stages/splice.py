@@ -16,7 +16,7 @@ from pydantic import Field
 
 from elenchus.errors import UserError
 from elenchus.job import Job
-from elenchus.stages import Estimate, StageParams
+from elenchus.stages import LAPTOP, Estimate, Lengths, StageParams
 
 
 class Params(StageParams):
@@ -109,6 +109,6 @@ def row(s, used: bool) -> dict:
     return {**facts, "kept": s.kept, "consistent": s.consistent, "used": used}
 
 
-def estimate(params: Params, rows: dict[str, int]) -> Estimate:
+def estimate(params: Params, rows: dict[str, int], tokens: Lengths = LAPTOP) -> Estimate:
     """Return the most dialogues that are kept; no tokens."""
     return Estimate(rows=params.limit)

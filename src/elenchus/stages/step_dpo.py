@@ -14,7 +14,7 @@ from pydantic import Field
 
 from elenchus.errors import UserError
 from elenchus.job import Job
-from elenchus.stages import Estimate
+from elenchus.stages import LAPTOP, Estimate, Lengths
 from elenchus.training.settings import OverData
 
 
@@ -67,6 +67,7 @@ def run(job: Job) -> None:
     job.write("history", trained.rows())
 
 
-def estimate(params: Params, rows: dict[str, int]) -> Estimate:
-    """Return the estimate: about 2 x 35 tokens a pair at laptop scale."""
-    return Estimate(rows=0, trained=70 * params.batch * params.of(rows.get("pairs", 0)).steps)
+def estimate(params: Params, rows: dict[str, int], tokens: Lengths = LAPTOP) -> Estimate:
+    """Return the estimate: two steps a pair, each after its prompt."""
+    each = tokens.prefix + tokens.step
+    return Estimate(rows=0, trained=2 * each * params.batch * params.of(rows.get("pairs", 0)).steps)

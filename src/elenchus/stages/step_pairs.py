@@ -16,7 +16,7 @@ from pydantic import Field
 
 from elenchus.errors import UserError
 from elenchus.job import Job
-from elenchus.stages import Estimate, StageParams
+from elenchus.stages import LAPTOP, Estimate, Lengths, StageParams
 
 
 class Params(StageParams):
@@ -140,6 +140,6 @@ def _row(name: str, problem, before: str, steps: list[str], **sides) -> dict:
     return row
 
 
-def estimate(params: Params, rows: dict[str, int]) -> Estimate:
+def estimate(params: Params, rows: dict[str, int], tokens: Lengths = LAPTOP) -> Estimate:
     """Return about three pairs a tree; no tokens."""
     return Estimate(rows=min(3, params.most) * rows.get("problems", 0))

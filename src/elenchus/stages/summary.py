@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from elenchus.errors import UserError
 from elenchus.job import Job
-from elenchus.stages import Estimate, StageParams
+from elenchus.stages import LAPTOP, Estimate, Lengths, StageParams
 
 
 class _Entry(BaseModel):
@@ -141,6 +141,6 @@ def _compare(c: Comparison, tables: dict[Subject, dict[int, object]], seed: int)
     return {**c.model_dump(mode="json"), **numbers, "wanted": catalogue.find(c.metric).better, "paired_seeds": both}
 
 
-def estimate(params: Params, rows: dict[str, int]) -> Estimate:
+def estimate(params: Params, rows: dict[str, int], tokens: Lengths = LAPTOP) -> Estimate:
     """Return about twenty metrics of each evaluation; no tokens."""
     return Estimate(rows=20 * len(params.labels))
