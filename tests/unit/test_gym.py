@@ -197,6 +197,8 @@ def test_a_verifier_that_fails_rejects(monkeypatch):
         ({"task": "gcd", "config": {"seed": 9}}, "no configuration key 'seed'"),
         ({"task": "gcd", "config": {"max_value": 0}}, "refused: max_value must be > min_value"),
         ({"task": "gcd", "config": {"max_value": "many"}}, "refused"),
+        ({"task": "basic_arithmetic", "config": {"operators": 5}}, "refused: .*not iterable"),
+        ({"task": "word_sorting", "config": {"transformation": "wide"}}, "refused: 'wide' is not a valid"),
         ({"task": "sudoku", "small": True}, "no small configuration of 'sudoku'"),
         ({"tusk": "gcd"}, "Extra inputs"),
     ],
