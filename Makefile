@@ -5,7 +5,7 @@ VLLM := .venv-vllm
 BIN := $(CURDIR)/$(VENV)/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: reproduce test test-quick test-slurm test-services test-training test-vllm vllm lint format bench gpu clean help
+.PHONY: reproduce test test-quick test-slurm test-services test-training test-gym gym test-vllm vllm lint format bench gpu clean help
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -25,6 +25,11 @@ test-slurm: $(VENV)/ready  ## the tests over a real Slurm, which they start and 
 
 test-training: $(VENV)/ready  ## every trainer in two processes against one, resumed across their number, stopped and killed
 	pytest tests/training -m "several_processes or not several_processes"
+
+gym: $(VENV)/gym  ## add Reasoning Gym to .venv: the problem family gym (docs/families.md)
+
+test-gym: $(VENV)/gym  ## the tests of the problem family gym
+	pytest tests/unit -m gym
 
 test-services: $(VENV)/services  ## the tests over a real S3 store, MLflow server and PostgreSQL, which they start and stop themselves
 	sh tests/services/need-postgres.sh
@@ -46,7 +51,7 @@ format: $(VENV)/ready  ## let ruff and snakefmt rewrite the code
 	snakefmt Snakefile workflow/rules
 
 bench: $(VENV)/ready  ## speed measurements, each a ratio within one run
-	for b in $(filter-out benchmarks/gpu%.py benchmarks/stage_times.py,$(wildcard benchmarks/*.py)); do echo "== $$b"; python $$b || exit 1; done
+	for b in $(filter-out benchmarks/gpu%.py benchmarks/stage_times.py benchmarks/families.py,$(wildcard benchmarks/*.py)); do echo "== $$b"; python $$b || exit 1; done
 
 gpu: $(VENV)/ready  ## on a machine with a GPU: tokens per second, memory, share of the card's peak; docs/gpu.md
 	python benchmarks/gpu.py
@@ -57,6 +62,10 @@ $(VENV)/ready: requirements/laptop.txt pyproject.toml
 	@echo "installing 220 pinned packages into $(VENV) (two to three minutes)"
 	$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements/laptop.txt || { echo "make: the pinned packages could not be installed. Where torch's CPU build is what is missing, tell pip where it is: PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS" >&2; exit 1; }
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/gym: $(VENV)/ready requirements/gym.txt
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --require-hashes -r requirements/gym.txt || { echo "make: the packages of Reasoning Gym could not be installed. One of them, pycosat, is compiled: it needs a C compiler and Python's headers" >&2; exit 1; }
 	@touch $@
 
 $(VENV)/services: $(VENV)/ready requirements/s3.txt requirements/services.txt

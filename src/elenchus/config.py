@@ -65,7 +65,7 @@ def knobs(kind: str) -> type[Knobs]:
 class Problems(Section):
     """Which problems, and how many of each split."""
 
-    family: str = Field("chain", description="problem family: a module of src/elenchus/problems (chain, countdown)")
+    family: str = Field("chain", description="problem family: a module of src/elenchus/problems (docs/families.md)")
     options: dict[str, Any] = Field(
         default_factory=dict, description="the family's difficulty knobs; its Options model lists them"
     )

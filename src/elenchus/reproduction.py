@@ -276,9 +276,10 @@ def notes(found: Sequence[Need], training: Machine) -> list[str]:
     if short:
         lines += [
             "",
-            f"**Too little**: {big(len(short))} of {big(len(found))} stages need more GPUs for their memory than they ask for "
-            f"(`cluster: {{training: {{processes: {training.processes}}}}}` in params.yaml), up to {max(n.gpus for n in short)}: "
-            f"{', '.join(f'`{kind}`' for kind in sorted({n.stage.kind for n in short}))}.",
+            f"**More GPUs**: {big(len(short))} of {big(len(found))} stages need more GPUs for their memory than the {training.processes} "
+            f"that params.yaml's section `training` gives them, up to {max(n.gpus for n in short)}: "
+            f"{', '.join(f'`{kind}`' for kind in sorted({n.stage.kind for n in short}))}. `training: {{processes: 4, strategy: fsdp}}`, "
+            "for a node of four, gives trainers more ([training](training.md)).",
         ]
     return lines
 

@@ -11,20 +11,31 @@ from pydantic import ValidationError
 from elenchus import problems, seeds
 from elenchus.critics import format as critique_format
 from elenchus.errors import UserError
-from elenchus.problems import Check, chain, countdown, crafting
+from elenchus.problems import Check, chain, coloring, countdown, crafting
 from elenchus.stages import problems as stage
 
-FAMILIES = {"chain": chain.Options(), "countdown": countdown.Options(), "crafting": crafting.Options()}
+FAMILIES = {
+    "chain": chain.Options(),
+    "coloring": coloring.Options(),
+    "countdown": countdown.Options(),
+    "crafting": crafting.Options(),
+}
+ALL = [*FAMILIES, pytest.param("gym", marks=pytest.mark.gym)]
 CHAIN = chain.build(8, [("-", 7), ("*", 9), ("+", 4)], 11)
 COUNTDOWN = countdown.build([3, 5, 7], 22, 60)
+
+
+def options_of(name):
+    """Return the options under which a family is tested: gym's are made where its library is installed."""
+    return FAMILIES.get(name) or problems.load(name).Options()
 
 
 # -- every family keeps the contract ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", ALL)
 def test_contract_on_generated_problems(name):
-    family, options = problems.load(name), FAMILIES[name]
+    family, options = problems.load(name), options_of(name)
     words, rng, errors = set(family.vocabulary(options)), random.Random(0), Counter()
     for _ in range(250):
         problem = family.generate(options, rng)
@@ -58,12 +69,10 @@ def test_contract_on_generated_problems(name):
     assert set(errors) == set(family.error_types()) - {"format"}
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", ALL)
 def test_same_seed_same_problems(name):
-    family = problems.load(name)
-    one, other = (
-        [family.generate(FAMILIES[name], rng) for _ in range(5)] for rng in (random.Random(3), random.Random(3))
-    )
+    family, options = problems.load(name), options_of(name)
+    one, other = ([family.generate(options, rng) for _ in range(5)] for rng in (random.Random(3), random.Random(3)))
     assert one == other and len({problem.id for problem in one}) == 5
 
 
