@@ -5,7 +5,7 @@ VLLM := .venv-vllm
 BIN := $(CURDIR)/$(VENV)/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: reproduce test test-quick test-slurm test-services test-gym gym test-vllm vllm lint format bench gpu clean help
+.PHONY: reproduce test test-quick test-slurm test-services test-training test-gym gym test-vllm vllm lint format bench gpu clean help
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -27,6 +27,9 @@ gym: $(VENV)/gym  ## add Reasoning Gym to .venv: the problem family gym (docs/fa
 
 test-gym: $(VENV)/gym  ## the tests of the problem family gym
 	pytest tests/unit -m gym
+
+test-training: $(VENV)/ready  ## every trainer in two processes against one, resumed across their number, stopped and killed
+	pytest tests/training -m "several_processes or not several_processes"
 
 test-services: $(VENV)/services  ## the tests over a real S3 store, MLflow server and PostgreSQL, which they start and stop themselves
 	sh tests/services/need-postgres.sh
@@ -56,7 +59,7 @@ gpu: $(VENV)/ready  ## on a machine with a GPU: tokens per second, memory, share
 $(VENV)/ready: requirements/laptop.txt pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) not found; name another 3.11 or 3.12: make $(MAKECMDGOALS) PYTHON=python3" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	@echo "installing 219 pinned packages into $(VENV) (two to three minutes)"
+	@echo "installing 220 pinned packages into $(VENV) (two to three minutes)"
 	$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements/laptop.txt || { echo "make: the pinned packages could not be installed. Where torch's CPU build is what is missing, tell pip where it is: PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS" >&2; exit 1; }
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -63,7 +63,7 @@ def project() -> Plan:
     """Return the plan of the project that holds the working directory."""
     from elenchus import config, plan
 
-    return plan.load(config.project_root())
+    return plan.with_last_bench(config.project_root())
 
 
 def as_json(value: object) -> None:
@@ -266,4 +266,4 @@ def publish(recipe: str) -> None:
         click.echo(f"data/{name}: {', '.join(files)}, README.md")
 
 
-from elenchus import cli_cluster, cli_data, cli_papers, cli_plan, cli_results  # noqa: E402, F401  their commands join the group
+from elenchus import cli_bench, cli_cluster, cli_data, cli_papers, cli_plan, cli_results  # noqa: E402, F401  their commands join the group

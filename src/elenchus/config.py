@@ -16,9 +16,11 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from elenchus import stages
+from elenchus.benchmarks.settings import Bench
 from elenchus.engines.settings import Choice, Server
 from elenchus.errors import UserError
 from elenchus.graph import explain
+from elenchus.training import scale as training_scale
 
 
 class Section(BaseModel):
@@ -134,6 +136,10 @@ class Sampling(Choice, Section):
     max_tokens: int = Field(64, ge=1, description="tokens of a solution or critique at most")
 
 
+class Training(training_scale.Choice, Section):
+    """How trainers run: processes, memory, low-rank adapters."""
+
+
 class Base(Section):
     """The sections that all recipes share."""
 
@@ -155,13 +161,22 @@ class Base(Section):
         1, ge=1, description="jobs that share a stage of sampling, search, critique or refinement; changes no byte"
     )
     server: Server = Field(default_factory=Server, description="an OpenAI-compatible server, for teachers and judges")
+    training: Training = Field(default_factory=Training, description="how trainers run")
+    bench: Bench = Field(default_factory=Bench, description="models on benchmarks (`snakemake bench`)")
     cluster: dict[str, Any] = Field(
         default_factory=dict, description="values laid over the other sections where scale is cluster"
     )
 
     def machine(self) -> dict:
         """Return what jobs are told beside their parameters: it changes no result."""
-        return {"engine": self.engine.of_machine(), "server": self.server.model_dump(mode="json")}
+        given = self.bench.generations
+        files = {"generations": list(given.values()) if isinstance(given, dict) else [given]} if given else {}
+        return {
+            "engine": self.engine.of_machine(),
+            "server": self.server.model_dump(mode="json"),
+            "training": self.training.of_machine(),
+            **files,
+        }
 
 
 def project_root(start: Path | None = None) -> Path:
@@ -263,6 +278,13 @@ def json_schema(recipe_params: dict[str, type[BaseModel]]) -> dict:
     """Return the JSON schema of params.yaml, for editors."""
     schema = schema_model(recipe_params).model_json_schema()
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "params.yaml of Elenchus"}
+
+
+def spread(overrides: dict) -> dict:
+    """Return Snakemake's --config with `bench`'s keys, such as model=..., in their section: they may stand at the top."""
+    own = {k: v for k, v in overrides.items() if k in Bench.model_fields and k not in Base.model_fields}
+    rest = {k: v for k, v in overrides.items() if k not in own}
+    return merge(rest, {"bench": own}) if own else rest
 
 
 def environment_overrides() -> dict:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from elenchus import carry, findings
+from elenchus import carry, contamination, findings
 from elenchus.claims import Claim, verdict
 from elenchus.errors import UserError, did_you_mean
 from elenchus.graph import Stage, walk
@@ -61,6 +61,7 @@ def gather(plan: Plan, recipe: RecipePlan) -> dict:
             "arms": {row.pop("arm"): row for row in costs.by_arm(plan, recipe)},
             "claims": [judge(plan, recipe, claim, compared[claim.statement]) for claim in recipe.claims],
             "metrics": metrics(plan, recipe),
+            "overlap": contamination.report(plan, recipe),
             "cost": findings.total_cost(plan.root, recipe.stages),
             "digest": recipe.summary.digest,
             "stages": named_stages(recipe),

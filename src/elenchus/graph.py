@@ -17,7 +17,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from elenchus import seeds, stages, tables
-from elenchus.code_digest import code_digest, definition_digests
+from elenchus.code_digest import code_digest, definition_digests, path_of
 from elenchus.errors import UserError, did_you_mean
 
 RESULTS = Path("results")
@@ -127,8 +127,14 @@ def engine_of(params: dict) -> str:
 
 def chosen_modules(families: tuple[str, ...], engine: str) -> list[str]:
     """Return the modules that a stage imports by name: code of its own that names in its kind's code do not lead to."""
-    own = [f"elenchus.problems.{family}" for family in families]
+    own = [module_of(family) for family in families]
     return [*own, f"elenchus.engines.{engine}_engine"] if engine else own
+
+
+def module_of(family: str) -> str:
+    """Return the module whose checker judges a family's answers: a problem family's, or a published benchmark's."""
+    published = f"elenchus.benchmarks.sets.{family}"
+    return published if path_of(published) else f"elenchus.problems.{family}"
 
 
 @cache

@@ -8,7 +8,7 @@ how much of it was seen (GPT-3's and later reports use 13 words, PaLM's 8).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -34,17 +34,23 @@ def words(text: str) -> list[str]:
     return WORD.findall(text.lower())
 
 
-def find(items: Iterable[tuple[str, str]], training: Iterable[str], n: int = N) -> list[Overlap]:
+def find(
+    items: Iterable[tuple[str, str]],
+    training: Iterable[str],
+    n: int = N,
+    split: Callable[[str], list[str]] = words,
+) -> list[Overlap]:
     """Return the overlap of every item (its id, its text) with the training texts, in the items' order.
 
-    The benchmark is in memory, training is streamed. ValueError where n is below 1, or an item has no word.
+    The benchmark is in memory, training is streamed. split: what makes words of a
+    text. ValueError where n is below 1, or an item has no word.
     """
     if n < 1:
         raise ValueError(f"n = {n} words in a row; at least 1")
     names, wholes, grams = [], {}, {}  # wholes: digest -> items; grams: length -> digest -> [(item, which gram)]
     totals: list[int] = []
     for i, (name, text) in enumerate(items):
-        found = words(text)
+        found = split(text)
         if not found:
             raise ValueError(f"item {name!r} has no word to compare")
         names.append(name)
@@ -57,7 +63,7 @@ def find(items: Iterable[tuple[str, str]], training: Iterable[str], n: int = N) 
     seen: list[set[int]] = [set() for _ in names]
     exact, where = [False] * len(names), [-1] * len(names)
     for row, text in enumerate(training):
-        found = words(text)
+        found = split(text)
         for i in wholes.get(_digest(found), ()):
             exact[i] = True
         for length, known in grams.items():

@@ -152,6 +152,8 @@ def page(recipe: Recipe, evidence: dict, pictures: list[str]) -> str:
         lines += ["## Rounds", f"![Metrics by round, one line an arm]({name}-curves.svg)", ""]
     if evidence["made"]:
         lines += ["## Measured", *measured_table(evidence), "", "## Costs", *costs_table(evidence), ""]
+    if evidence.get("overlap"):
+        lines += ["## Training data against test items", *overlap_table(evidence["overlap"]), ""]
     for heading, items in (("Departures from the paper", recipe.departures), ("Findings", recipe.findings)):
         if items:
             lines += [f"## {heading}", *(f"{i}. {item}" for i, item in enumerate(items, 1)), ""]
@@ -214,6 +216,24 @@ def cell(m: dict | None) -> str:
         return "–"
     interval = f" [{m['low']:.3f}, {m['high']:.3f}]" if m["low"] is not None and m["high"] is not None else ""
     return f"{m['value']:.3f}{interval}"
+
+
+def overlap_table(overlap: dict) -> list[str]:
+    """Return what training has of test items, as a sentence and a table."""
+    unkept = (
+        f" Not looked through, since it is drawn and not kept: {', '.join(overlap['not_kept'])}."
+        if overlap["not_kept"]
+        else ""
+    )
+    rows = [
+        f"{overlap['texts']:,} different texts of {overlap['tables']} training tables.{unkept}",
+        "",
+        f"| test items | number | in training word for word | {overlap['n']} words in a row | half of those or more |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for e in overlap["against"]:
+        rows.append(f"| {e['name']} | {e['items']} | {e['exact']} | {e['any']} | {e['half_or_more']} |")
+    return rows
 
 
 def costs_table(evidence: dict) -> list[str]:

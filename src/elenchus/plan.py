@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +17,8 @@ from elenchus.graph import RESULTS, Stage, digest_of, make, walk
 from elenchus.lab import Lab, Measured, Named, Published
 from elenchus.recipes import Recipe, load_all, pick
 
+LAST_BENCH = RESULTS / "bench.json"  # the section `bench` as it was run last, from the command line mostly
+
 
 @dataclass(frozen=True)
 class RecipePlan:
@@ -28,6 +31,7 @@ class RecipePlan:
     summary: Stage
     claims: tuple[Claim, ...] = ()
     page: str = ""  # digest of the templates in workflow/report
+    at_hand: tuple[str, ...] = ()  # published test sets on this machine, which training is held against
 
     @cached_property
     def stages(self) -> tuple[Stage, ...]:
@@ -38,11 +42,11 @@ class RecipePlan:
     def digest(self) -> str:
         """Return the digest of the whole: what names the recipe's records (its views' code included)."""
         names = [[n.name, n.arm, n.seed, n.round, n.stage.digest] for n in self.named]
-        views = [code_digest(f"elenchus.{m}") for m in ("views", "report", "tracking")]
+        views = [code_digest(f"elenchus.{m}") for m in ("views", "report", "tracking", "contamination")]
         texts = [self.recipe.title, self.recipe.summary, self.recipe.departures]
         texts += [c.model_dump(mode="json") for c in self.claims]
         published = [[p.name, p.stage.digest, p.table, p.description] for p in self.published]
-        return digest_of([self.recipe.id, names, self.summary.digest, views, self.page, texts, published])
+        return digest_of([self.recipe.id, names, self.summary.digest, views, self.page, texts, published, self.at_hand])
 
     def record(self, what: str) -> Path:
         """Return the path of a record of this recipe: its report, its tracking stamp, its view stamp."""
@@ -62,7 +66,7 @@ class Plan:
         """Return the plan of one recipe (cached: a recipe is wired once)."""
         chosen = pick(self.recipes, name)
         if chosen.id not in self._plans:
-            self._plans[chosen.id] = replace(plan_recipe(self.config, chosen), page=self._page)
+            self._plans[chosen.id] = replace(plan_recipe(self.config, chosen), page=self._page, at_hand=self._at_hand)
         return self._plans[chosen.id]
 
     def evidence(self, name: str) -> RecipePlan:
@@ -70,7 +74,7 @@ class Plan:
         chosen = pick(self.recipes, name)
         if chosen.id not in self._evidence:
             config = self.config.model_copy(update={"seeds": self.config.evidence.seeds})
-            self._evidence[chosen.id] = replace(plan_recipe(config, chosen), page=self._page)
+            self._evidence[chosen.id] = replace(plan_recipe(config, chosen), page=self._page, at_hand=self._at_hand)
         return self._evidence[chosen.id]
 
     def evidence_of(self, digest: str) -> RecipePlan:
@@ -124,6 +128,12 @@ class Plan:
         return digest_of([[p.name, p.read_text()] for p in sorted((self.root / "workflow" / "report").glob("*.j2"))])
 
     @cached_property
+    def _at_hand(self) -> tuple[str, ...]:
+        from elenchus import contamination
+
+        return contamination.at_hand(self.root)
+
+    @cached_property
     def _plans(self) -> dict[str, RecipePlan]:
         return {}
 
@@ -165,11 +175,27 @@ def label_stages(recipe_plan: RecipePlan, found: dict[str, str]) -> None:
 def load(root: Path, overrides: dict | None = None) -> Plan:
     """Return the plan of the project at `root`; UserError for anything wrong in params.yaml."""
     recipes = load_all(root / "workflow" / "recipes")
-    laid_over = configuration.merge(configuration.environment_overrides(), overrides or {})
+    laid_over = configuration.merge(configuration.environment_overrides(), configuration.spread(overrides or {}))
     loaded = configuration.load(root / "params.yaml", {r.id: r.params for r in recipes.values()}, laid_over)
+    if loaded.bench.wanted:
+        from elenchus.benchmarks import target
+
+        recipes = {**recipes, target.ID: target.recipe(loaded, root)}
     plan = Plan(root, loaded, recipes)
     plan.chosen()
     return plan
+
+
+def with_last_bench(root: Path) -> Plan:
+    """Return `load`'s plan, with the section `bench` of the last `snakemake bench` where params.yaml has none."""
+    plan = load(root)
+    last = root / LAST_BENCH
+    if plan.config.bench.wanted or not last.is_file():
+        return plan
+    try:
+        return load(root, {"bench": json.loads(last.read_text())})
+    except (UserError, ValueError):  # its model or its data are gone: what it measured cannot be named any more
+        return plan
 
 
 def plan_recipe(config: Base, recipe: Recipe) -> RecipePlan:

@@ -14,7 +14,7 @@ from elenchus.errors import UserError
 
 
 def main(what: str, recipe: str, output: Path, overrides: dict) -> int:
-    """Make one record, "report", "tracking", "view" or "evidence", as the file `output`; return the exit code.
+    """Make one record, "overlap", "report", "tracking", "view" or "evidence", as the file `output`; return the exit code.
 
     The file is written aside and moved in place; then the records of other digests of the recipe go.
     """
@@ -42,6 +42,13 @@ def make(what: str, whole: plan.Plan, recipe: str, output: Path) -> None:
             from elenchus import report
 
             report.write(whole, chosen, aside)
+        elif what == "overlap":
+            from elenchus import contamination
+
+            found = contamination.report(whole, chosen)
+            stamp(aside, found)
+            for sentence in contamination.sentences(found):
+                print(f"\n{recipe}: warning: {sentence}", file=sys.stderr, flush=True)
         elif what == "tracking":
             from elenchus import tracking
 
@@ -50,6 +57,8 @@ def make(what: str, whole: plan.Plan, recipe: str, output: Path) -> None:
             from elenchus import views
 
             stamp(aside, views.write(whole, chosen))
+            if recipe == "bench":
+                views.replace(whole.root / plan.LAST_BENCH, whole.config.bench.model_dump_json(indent=1) + "\n")
         elif what == "evidence":
             from elenchus import evidence, pages
 

@@ -18,6 +18,7 @@ from elenchus.cluster_cost import LENGTHS, MEANT, Assumptions, Need
 from elenchus.plan import Plan
 from elenchus.schedule import Task, exact
 from elenchus.stages import Lengths
+from elenchus.training.scale import Machine
 
 PAGE, PLOT = Path("docs/full-reproduction.md"), Path("docs/full-reproduction.svg")
 GPUS = (1, 8, 64, 512)
@@ -221,7 +222,7 @@ def contents(root: Path) -> dict[Path, str]:
         "## What it takes",
         *recipes_table(parts, every, a, slurm),
         "",
-        *notes(every),
+        *notes(every, whole.config.training),
         "",
         "## The arithmetic",
         *arithmetic(every, a),
@@ -263,9 +264,9 @@ INTRODUCTION = [
 ]
 
 
-def notes(found: Sequence[Need]) -> list[str]:
-    """Return what the table's columns mean, and where the plan is more than the workflow can do yet."""
-    short = [n for n in found if n.gpus > resources.need(n.stage).gpu]
+def notes(found: Sequence[Need], training: Machine) -> list[str]:
+    """Return what the table's columns mean, and which stages do not fit the GPUs that they ask for."""
+    short = [n for n in found if n.gpus > (resources.asked(n.stage, "gpu", 1, {}, training) or 0)]
     lines = [
         "Hours in brackets: training. Stages that recipes share are in each of them, and once in the last line. GPUs: of the widest stage.",
         "Storage: what is kept, weights in float32, optimizer states where a next round inherits them; a training under way takes 12 bytes",
@@ -275,9 +276,9 @@ def notes(found: Sequence[Need]) -> list[str]:
     if short:
         lines += [
             "",
-            f"**Not possible yet**: {big(len(short))} of {big(len(found))} stages need more GPUs for their memory than "
-            "`src/elenchus/resources.py` asks for, up to "
-            f"{max(n.gpus for n in short)}: {', '.join(f'`{kind}`' for kind in sorted({n.stage.kind for n in short}))}.",
+            f"**Too little**: {big(len(short))} of {big(len(found))} stages need more GPUs for their memory than they ask for "
+            f"(`cluster: {{training: {{processes: {training.processes}}}}}` in params.yaml), up to {max(n.gpus for n in short)}: "
+            f"{', '.join(f'`{kind}`' for kind in sorted({n.stage.kind for n in short}))}.",
         ]
     return lines
 

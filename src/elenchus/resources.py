@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from elenchus import stages
 from elenchus.graph import Stage
+from elenchus.training.scale import Machine, spreads
 
 SITE = ("slurm_partition", "slurm_account", "gpu_partition", "gpu_type")  # the first block of the Slurm profile
 MOST_MINUTES = 7 * 24 * 60  # few partitions allow more than a week
@@ -62,19 +63,42 @@ def need(stage: Stage) -> Need:
     return NEEDS[work(stage), model(stage)]
 
 
-def asked(stage: Stage, what: str, attempt: int, site: Mapping[str, str], joins: bool = False) -> int | str | None:
+def processes(kind: str, training: Machine) -> tuple[int, int]:
+    """Return (processes on a node, nodes) of a stage of `kind`; training: the section of params.yaml."""
+    return (training.processes, training.nodes) if spreads(kind) else (1, 1)
+
+
+def threads(kind: str, training: Machine) -> int:
+    """Return the cores of a node that a stage of `kind` keeps busy."""
+    return stages.load(kind).THREADS * processes(kind, training)[0]
+
+
+def asked(
+    stage: Stage, what: str, attempt: int, site: Mapping[str, str], training: Machine | None = None, joins: bool = False
+) -> int | str | None:
     """Return one of Snakemake's resources of a stage: mem_mb, runtime, gpu, gpu_model, slurm_partition; None: not asked.
 
-    site: the first block of the Slurm profile. A job that failed may have lacked memory or time: attempt by attempt it
-    asks for twice the memory and for as many times the minutes. joins: shards have done the stage's work but for joining.
+    Of a trainer on several nodes also nodes, tasks, mpi, gres, tasks_per_gpu: one task on each node, GPUs counted by node,
+    and no `srun` around the job, which starts its own (`training/launch.py`). Memory is a node's.
+    site: the first block of the Slurm profile; training: the section of params.yaml.
+    A job that failed may have lacked memory or time: attempt by attempt it asks for twice the memory and for as many times
+    the minutes. joins: shards have done the stage's work but for joining.
     """
     does = "tables" if joins else work(stage)
     n = NEEDS[does, model(stage)]
+    each, nodes = processes(stage.kind, training or Machine())
+    kind_of_gpu = site.get("gpu_type") if n.gpu and site.get("gpu_type") not in (None, "none") else None
+    several = nodes > 1
     return {
-        "mem_mb": n.mem_mb * 2 ** (attempt - 1),
+        "mem_mb": n.mem_mb * 2 ** (attempt - 1) * (1 if n.gpu else each),
         "runtime": min(n.minutes * attempt, MOST_MINUTES),
-        "gpu": n.gpu or None,
-        "gpu_model": site.get("gpu_type") if n.gpu and site.get("gpu_type") not in (None, "none") else None,
+        "gpu": n.gpu * each or None if not several else None,
+        "gpu_model": kind_of_gpu if not several else None,
+        "gres": f"gpu:{kind_of_gpu + ':' if kind_of_gpu else ''}{each}" if several and n.gpu else None,
+        "tasks_per_gpu": 0 if several and n.gpu else None,  # the plugin would ask for as many as `tasks`
+        "nodes": nodes if several else None,
+        "tasks": nodes if several else None,
+        "mpi": "srun" if several else None,
         "slurm_partition": site.get("gpu_partition") if n.gpu else site.get("slurm_partition"),
         "light": int(does == "tables"),
     }[what]

@@ -28,6 +28,7 @@ from elenchus import graph, scratch, stages
 from elenchus.errors import UserError
 from elenchus.graph import kind_code
 from elenchus.job import Job, Result, cost_dict, file_entries, read_manifest
+from elenchus.training import launch
 
 MANIFEST_VERSION = 1
 
@@ -51,22 +52,15 @@ def run(spec: dict, results: Path = Path("results")) -> Path:
         clear_leftovers(folder, aside / own)
         (aside / "checkpoints").mkdir(parents=True, exist_ok=True)
         module = stages.load(kind)
-        with scratch.outputs(aside / own, getattr(module, "SCRATCH", True)) as out:
-            job = Job(
-                kind=kind,
-                params=module.Params.model_validate(spec["params"]),
-                seed=spec["rng_seed"],
-                inputs={name: open_inputs(given, results) for name, given in spec["inputs"].items()},
-                out=out,
-                work=aside / "checkpoints",
-                machine=spec.get("machine", {}),
-                logs=results / "log" / kind / digest,
-                shard=shard,
-                joins=spec.get("joins", False),
-                markers=marker(results, spec).parent,
-            )
+        together = launch.wanted(spec)
+        here = together is None or together.nodes == 1  # any node may be the one whose process writes
+        with scratch.outputs(aside / own, here and getattr(module, "SCRATCH", True)) as out:
+            job = job_of(spec, results, out)
             measured = Meter()
-            module.run(job)
+            if together is not None:
+                launch.run(together, spec, results, job, aside)
+            else:
+                module.run(job)
             if shard is not None:
                 shutil.rmtree(aside / own, ignore_errors=True)
                 mark(results, spec)
@@ -79,6 +73,24 @@ def run(spec: dict, results: Path = Path("results")) -> Path:
         shutil.rmtree(aside / "checkpoints", ignore_errors=True)
     shutil.rmtree(aside, ignore_errors=True)
     return folder
+
+
+def job_of(spec: dict, results: Path, out: Path) -> Job:
+    """Return the job of a stage, whose folders are there; it writes to `out`."""
+    kind, digest = spec["kind"], spec["digest"]
+    return Job(
+        kind=kind,
+        params=stages.load(kind).Params.model_validate(spec["params"]),
+        seed=spec["rng_seed"],
+        inputs={name: open_inputs(given, results) for name, given in spec["inputs"].items()},
+        out=out,
+        work=results / ".work" / kind / digest / "checkpoints",
+        machine=spec.get("machine", {}),
+        logs=results / "log" / kind / digest,
+        shard=spec.get("shard"),
+        joins=spec.get("joins", False),
+        markers=marker(results, spec).parent,
+    )
 
 
 def marker(results: Path, spec: dict) -> Path:
@@ -134,7 +146,9 @@ def write_manifests(job: Job, spec: dict, outputs: tuple[str, ...], measured: Me
             raise AssertionError(
                 f"stage kind {job.kind!r} promises {name!r} and did not write it; it wrote {sorted(files)}"
             )
-    cost = {**cost_dict(job.cost), **measured.read(job.elsewhere), **surroundings()}
+    together = launch.wanted(spec)
+    processes = {"processes": together.world, "strategy": together.strategy} if together else {}
+    cost = {**cost_dict(job.cost), **measured.read(job.elsewhere), **processes, **surroundings()}
     (job.out / "cost.json").write_text(json.dumps(cost, indent=1, sort_keys=True) + "\n")
     families, engine = tuple(spec.get("families", ())), graph.engine_of(spec["params"])
     code = graph.kind_definitions(spec["kind"], families, engine)  # names what differs from another result's code
@@ -155,15 +169,21 @@ class Meter:
     """Wall time, processor time and peak memory since it was made."""
 
     def __init__(self) -> None:
-        self.wall, self.cpu = time.monotonic(), time.process_time()
+        self.wall, self.cpu = time.monotonic(), self._cpu()
+
+    @staticmethod
+    def _cpu() -> float:
+        """Return the processor time of this process and of those that it started and that have ended."""
+        ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return time.process_time() + ended.ru_utime + ended.ru_stime
 
     def read(self, elsewhere: dict[str, float]) -> dict:
-        """Return the measurements, what other jobs took added: seconds, cpu_seconds, peak_memory_mb (the largest job's)."""
-        peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        """Return the measurements, what other jobs took added: seconds, cpu_seconds, peak_memory_mb (the largest process's)."""
+        peak_kb = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
         return {
             "seconds": round(time.monotonic() - self.wall + elsewhere["seconds"], 3),
-            "cpu_seconds": round(time.process_time() - self.cpu + elsewhere["cpu_seconds"], 3),
-            "peak_memory_mb": round(max(peak_mb, elsewhere["peak_memory_mb"]), 1),
+            "cpu_seconds": round(self._cpu() - self.cpu + elsewhere["cpu_seconds"], 3),
+            "peak_memory_mb": round(max(peak_kb / 1024, elsewhere["peak_memory_mb"]), 1),
         }
 
 

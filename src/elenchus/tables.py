@@ -247,6 +247,22 @@ def write(name: str, frame: pd.DataFrame | list[dict], path: Path) -> int:
     return table.num_rows
 
 
+def records(name: str, path: Path) -> list[dict]:
+    """Return table `name` from `path` as plain rows, nulls as None; CorruptResult as `read`."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowException, OSError) as e:
+        raise CorruptResult(f"{path}: not a readable Parquet file ({e})") from e
+    if table.schema.names != list(SCHEMAS[name]):
+        raise CorruptResult(
+            f"{path}: columns {table.schema.names} are not those of table {name!r}: {list(SCHEMAS[name])}"
+        )
+    return table.to_pylist()
+
+
 def read(name: str, path: Path) -> pd.DataFrame:
     """Return table `name` from `path`; CorruptResult where the file is truncated or of another schema."""
     return opened(name, path).read().to_pandas()

@@ -31,7 +31,10 @@ def over_slurm(project: Path, variables: dict[str, str], *targets: str) -> subpr
 
 
 def test_the_profile_runs_stages_and_their_bytes_are_the_local_runs(finished, tmp_path):
-    """Four jobs with three faults: status queries that fail, a job that lacks memory, a job preempted for good."""
+    """Four jobs with three faults: status queries that fail, a job that lacks memory, a job preempted for good.
+
+    Each job has scratch of its own, named by a variable that Slurm sets in it.
+    """
     project = new_project(tmp_path / "project")
     for recipe in (project / "workflow/recipes").glob("[!_]*.py"):
         if recipe.stem != "elenchus":
@@ -39,8 +42,13 @@ def test_the_profile_runs_stages_and_their_bytes_are_the_local_runs(finished, tm
     whole = plan.load(project).recipe("elenchus")
     target = next(s for s in whole.stages if s.kind == "disjoint")
     variables = fake_slurm.install(tmp_path, loses=101, breaks=102, deaf=8)
+    scratch = [tmp_path / f"scratch{job}" for job in (101, 102, 103)]
+    for folder in scratch:
+        folder.mkdir()
+    variables["ELENCHUS_SCRATCH"] = f"{tmp_path}/scratch$SLURM_JOB_ID"
     done = over_slurm(project, variables, str(target.manifest))
     assert done.returncode == 0, done.stdout[-5000:]
+    assert not any(list(folder.iterdir()) for folder in scratch)
 
     made, local = result_bytes(project), result_bytes(finished[0])
     assert len(made) == 4 and made == {stage: local[stage] for stage in made}

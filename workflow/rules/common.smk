@@ -72,7 +72,12 @@ def shard_spec(wildcards):
 def stage_resource(what, wildcards, attempt):
     """Return a resource of the job of a stage or of one of its shards, more of it at each attempt."""
     joins = plan.shards(wildcards.digest) > 1 and not hasattr(wildcards, "shard")
-    return resources.asked(plan.stage(wildcards.digest), what, attempt, site, joins)
+    return resources.asked(plan.stage(wildcards.digest), what, attempt, site, plan.config.training, joins)
+
+
+def stage_threads(kind):
+    """Return the cores that stages of a kind keep busy: its threads, in each of its processes on a node."""
+    return resources.threads(kind, plan.config.training)
 
 
 def evidence_stamp(recipe_id, wildcards):

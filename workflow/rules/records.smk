@@ -1,4 +1,4 @@
-# What people look at: a recipe's report, its MLflow runs, its links, metrics and published data sets.
+# What people look at: what training has of test items, a recipe's report, its MLflow runs, its links, metrics and published data sets.
 # Each file's name holds the digest of the whole recipe, so that a record is never out of date. When one is made, those of
 # other digests go: the paths for people (results/by-recipe, results/metrics, data) show what params.yaml says now.
 
@@ -6,7 +6,8 @@
 # even where the report still stands.
 
 RECORDS = {
-    "report": [],
+    "overlap": [],
+    "report": ["overlap"],
     "tracking": ["report"],
     "view": ["report", "tracking"],
 }  # each record and those it follows

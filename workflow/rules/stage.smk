@@ -14,6 +14,11 @@ rule stage:
         gpu=partial(stage_resource, "gpu"),
         gpu_model=partial(stage_resource, "gpu_model"),
         slurm_partition=partial(stage_resource, "slurm_partition"),
+        gres=partial(stage_resource, "gres"),
+        tasks_per_gpu=partial(stage_resource, "tasks_per_gpu"),
+        nodes=partial(stage_resource, "nodes"),
+        tasks=partial(stage_resource, "tasks"),
+        mpi=partial(stage_resource, "mpi"),
         light=partial(stage_resource, "light"),
     params:
         spec=stage_spec,

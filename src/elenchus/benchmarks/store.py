@@ -63,6 +63,11 @@ def sha256(file: Path) -> str:
         return hashlib.file_digest(source, "sha256").hexdigest()
 
 
+def digest(how: str | dict[str, str], sources: dict[str, str]) -> str:
+    """Return the version of a split's tables: of its files' digests, and of how they are read (code, or fields)."""
+    return hashlib.sha256(json.dumps([FORMAT, how, sources], sort_keys=True).encode()).hexdigest()[:16]
+
+
 def get(
     name: str, module: ModuleType, folder: Path, root: Path, split: str | None, told: Callable[[str], None]
 ) -> list[Path]:
@@ -74,8 +79,7 @@ def get(
     for key, paths in card.chosen(name, card.files(name, module.CARD, folder), split):
         digests = {path.relative_to(folder).as_posix(): sha256(path) for path in paths}
         how = getattr(module, "FIELDS", None) or sha256(Path(module.__file__))  # a mapping, or the set's code
-        digest = hashlib.sha256(json.dumps([FORMAT, how, digests], sort_keys=True).encode()).hexdigest()[:16]
-        goal = root / FOLDER / name / key / digest
+        goal = root / FOLDER / name / key / digest(how, digests)
         if (goal / "manifest.json").is_file():
             manifest = json.loads((goal / "manifest.json").read_text())
         else:

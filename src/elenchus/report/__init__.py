@@ -7,7 +7,7 @@ from pathlib import Path
 
 from elenchus import evidence, findings, lineage
 from elenchus.plan import Plan, RecipePlan
-from elenchus.report import charts, costs, critics, curves, examples, settings, stage_graph, tree_picture
+from elenchus.report import charts, costs, critics, curves, examples, measured_sets, settings, stage_graph, tree_picture
 
 
 def write(plan: Plan, recipe: RecipePlan, path: Path) -> None:
@@ -62,6 +62,8 @@ def content(plan: Plan, recipe: RecipePlan) -> dict:
         "trainings": trainings(plan, recipe),
         "seed_model": seed_model(plan, recipe),
         "balances": settings.maps(plan, recipe),
+        "benchmarks": measured_sets.tables(plan, recipe),
+        "overlap": measured_sets.overlap(plan, recipe),
         "tree": tree(plan, recipe),
         "browser": script_json(browser),
         "browser_items": len(browser["items"]),

@@ -26,6 +26,9 @@ class Params(OverData):
     max_length: int = Field(0, ge=0, description="longer examples are left out, in tokens; 0: the model's context")
     loss_type: Literal["nll", "dft"] = Field("nll", description="negative log-likelihood, or dynamic fine-tuning's")
     save_optimizer: bool = Field(True, description="keep the optimizer's state, for a next round to inherit")
+    packing: bool = Field(
+        False, description="examples of a pass in one row, without padding (models that tell them apart by position)"
+    )
 
 
 INPUTS = {"model": "model", "examples*": "examples", "previous?": "optimizer.safetensors"}
@@ -52,6 +55,7 @@ def run(job: Job) -> None:
         job.params,
         max_length=job.params.max_length,
         loss_type=job.params.loss_type,
+        packing=job.params.packing,
         work=job.work,
         seed=job.derive("train"),
         cost=job.cost,

@@ -39,6 +39,7 @@ def run(job: Job) -> None:
         p,
         max_length=p.max_length,
         loss_type=p.loss_type,
+        packing=p.packing,
         work=job.work,
         seed=job.derive("train"),
         cost=job.cost,

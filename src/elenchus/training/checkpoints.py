@@ -1,7 +1,8 @@
 """Checkpoints of a training under way: complete or absent, weights and optimizer in safetensors, the rest in JSON.
 
 A checkpoint is a folder `checkpoint-<step>`; it is written aside and renamed, so that a kill at any moment leaves the
-one before. It holds no state of random generators: every step seeds its own (see `loop.py`).
+one before. It holds no state of random generators: every step seeds its own (see `loop.py`). It holds whole tensors of what
+is trained, whatever number of processes has them in parts, so that another number can go on from it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from elenchus.errors import CorruptResult
 from elenchus.job import check_file, file_entries
+from elenchus.training import parallel
 
 if TYPE_CHECKING:
     import torch
@@ -26,15 +28,18 @@ WEIGHTS, OPTIMIZER, BEST, STATE = "model.safetensors", "optimizer.safetensors", 
 
 
 def save(work: Path, run: Run, model: torch.nn.Module, optimizer: torch.optim.Optimizer, identity: dict) -> None:
-    """Write the checkpoint of `run.step` below `work`, then remove the older ones."""
-    from safetensors.torch import save_file, save_model
+    """Write the checkpoint of `run.step` below `work`, then remove the older ones. All processes together; the first writes."""
+    from safetensors.torch import save_file
 
+    trained, states = weights(model), optimizer_state(model, optimizer)
+    if not parallel.first():
+        return
     done = work / f"checkpoint-{run.step:08d}"
     part = work / f"{done.name}.part"
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    save_model(model, str(part / WEIGHTS))
-    save_optimizer(part / OPTIMIZER, model, optimizer)
+    save_file(trained, str(part / WEIGHTS))
+    save_file(states, str(part / OPTIMIZER))
     if run.best is not None:
         save_file(run.best, str(part / BEST))
     state = {"step": run.step, "history": run.history, "cost": asdict(run.cost), "extra": run.extra}
@@ -51,31 +56,68 @@ def restore(work: Path, run: Run, model: torch.nn.Module, optimizer: torch.optim
 
     A checkpoint that is damaged, or of another training (`identity`) or another model, is removed, and stderr says so.
     """
+    folder = parallel.from_first(lambda: _newest(work, model, identity))
+    if folder is not None:
+        _fill(folder, _read_state(folder, identity), run, model)
+        load_optimizer(folder / OPTIMIZER, model, optimizer)
+
+
+def _newest(work: Path, model: torch.nn.Module, identity: dict) -> Path | None:
+    """Return the newest usable checkpoint's folder, the unusable ones before it removed; None where there is none."""
     for folder in sorted(work.glob("checkpoint-*"), reverse=True):
         if folder.suffix == ".part":  # a kill while it was written
             shutil.rmtree(folder, ignore_errors=True)
             continue
         try:
-            state = _read_state(folder, identity)
+            _read_state(folder, identity)
             _check_shapes(folder / WEIGHTS, {k: v.shape for k, v in model.state_dict().items()})
-            load_optimizer(folder / OPTIMIZER, model, optimizer)
+            _read_optimizer(folder / OPTIMIZER, model)
         except CorruptResult as e:
             print(f"  checkpoint not usable, removed: {e}", file=sys.stderr, flush=True)
             shutil.rmtree(folder, ignore_errors=True)
             continue
-        _fill(folder, state, run, model)
-        return
+        return folder
+    return None
 
 
-def save_optimizer(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Write the optimizer's state to safetensors, `<state>/<parameter>` each (`exp_avg/model.norm.weight`)."""
-    from safetensors.torch import save_file
+def weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Return the tensors that training changes, each storage once (tied embeddings), whole, on the CPU; by all processes."""
+    owners, seen, found = dict(model.named_parameters(remove_duplicate=False)), set(), {}
+    for name, tensor in model.state_dict().items():
+        owner = owners.get(name)
+        if owner is not None and (not owner.requires_grad or id(owner) in seen):
+            continue
+        seen.add(id(owner))
+        found[name] = parallel.whole(tensor).contiguous()
+    return found
 
+
+def put(model: torch.nn.Module, tensors: dict[str, torch.Tensor]) -> None:
+    """Copy what `weights` returned into `model`, spread as the model is."""
+    import torch
+
+    own = model.state_dict()
+    with torch.no_grad():
+        for name, value in tensors.items():
+            own[name].copy_(parallel.like(value, own[name]))
+
+
+def optimizer_state(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """Return the optimizer's state, `<state>/<parameter>` each (`exp_avg/model.norm.weight`), whole; by all processes."""
     tensors = {}
     for name, parameter in model.named_parameters():
         for key, value in optimizer.state.get(parameter, {}).items():
-            tensors[f"{key}/{name}"] = value.detach().cpu().contiguous()
-    save_file(tensors, str(path))
+            tensors[f"{key}/{name}"] = parallel.whole(value).contiguous()
+    return tensors
+
+
+def save_optimizer(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Write the optimizer's state to safetensors. All processes together; the first writes."""
+    from safetensors.torch import save_file
+
+    tensors = optimizer_state(model, optimizer)
+    if parallel.first():
+        save_file(tensors, str(path))
 
 
 def save_no_optimizer(path: Path) -> None:
@@ -90,6 +132,14 @@ def load_optimizer(path: Path, model: torch.nn.Module, optimizer: torch.optim.Op
 
     Hyper-parameters such as the learning rate stay the optimizer's own.
     """
+    parameters = dict(model.named_parameters())
+    for name, state in _read_optimizer(path, model).items():
+        owner = parameters[name]
+        optimizer.state[owner] = {k: parallel.like(v, owner) if v.ndim else v for k, v in state.items()}
+
+
+def _read_optimizer(path: Path, model: torch.nn.Module) -> dict[str, dict[str, torch.Tensor]]:
+    """Return {parameter: {state: tensor}} of a file written by `save_optimizer`; CorruptResult as `load_optimizer` says."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -99,14 +149,13 @@ def load_optimizer(path: Path, model: torch.nn.Module, optimizer: torch.optim.Op
         raise CorruptResult(f"{path}: not a readable optimizer state ({e})") from e
     if not tensors:
         raise CorruptResult(f"{path}: holds no optimizer state; it was made with save_optimizer: false")
-    parameters, states = dict(model.named_parameters()), {}
+    shapes, states = {n: p.shape for n, p in model.named_parameters()}, {}
     for key, value in tensors.items():
         kind, _, name = key.partition("/")
-        if name not in parameters or (value.ndim and value.shape != parameters[name].shape):
+        if name not in shapes or (value.ndim and value.shape != shapes[name]):
             raise CorruptResult(f"{path}: {key} {list(value.shape)} is not of this model, which has another shape")
         states.setdefault(name, {})[kind] = value
-    for name, state in states.items():
-        optimizer.state[parameters[name]] = state
+    return states
 
 
 def _read_state(folder: Path, identity: dict) -> dict:
@@ -142,9 +191,9 @@ def _check_shapes(path: Path, expected: dict) -> None:
 
 def _fill(folder: Path, state: dict, run: Run, model: torch.nn.Module) -> None:
     """Put a checked checkpoint into `run` and `model`."""
-    from safetensors.torch import load_file, load_model
+    from safetensors.torch import load_file
 
-    load_model(model, str(folder / WEIGHTS))
+    put(model, load_file(str(folder / WEIGHTS)))
     run.step, run.extra = state["step"], state["extra"]
     run.history = [tuple(row) for row in state["history"]]
     for name, value in state["cost"].items():

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from elenchus.job import Cost
+from elenchus.training import parallel
 from elenchus.training.loop import Run, fit
 from elenchus.training.settings import OverData, order
 from elenchus.training.text import encode, keep_short, longest, plain_prompt
@@ -42,13 +43,20 @@ def train(
     settings = settings.of(len(rows))
     places = order(len(rows), settings, seed)
 
+    class PairTrainer(DPOTrainer):
+        def _compute_loss(self, model, inputs, return_outputs):
+            if sft_weight and parallel.world() > 1:
+                chosen = inputs["completion_mask"].chunk(2)[0][:, 1:].sum()  # TRL: all chosen, then all rejected
+                self.loss_weights = [1.0, sft_weight * parallel.share(int(chosen), settings)]
+            return super()._compute_loss(model, inputs, return_outputs)
+
     def build(first: int, arguments: dict, common: dict) -> DPOTrainer:
         texts = [{k: rows[i][k] for k in ("prompt", "chosen", "rejected")} for i in places[first * settings.batch :]]
         losses = {loss_type: 1.0, "sft": sft_weight} if sft_weight else {loss_type: 1.0}
         weighted = {"loss_type": list(losses), "loss_weights": list(losses.values())}
         config = DPOConfig(**arguments, **weighted, beta=beta, max_length=None)
         data = Dataset.from_list(texts)
-        return DPOTrainer(model=model, args=config, train_dataset=data, processing_class=tokenizer, **common)
+        return PairTrainer(model=model, args=config, train_dataset=data, processing_class=tokenizer, **common)
 
     def after_step(run: Run) -> None:
         step = places[(run.step - 1) * settings.batch : run.step * settings.batch]

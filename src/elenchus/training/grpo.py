@@ -7,7 +7,8 @@ the frozen actor's refinement, keeps the verdict with weight beta1, and holds th
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from elenchus.engines import Engine, Sampling
 from elenchus.errors import UserError
 from elenchus.job import Cost
 from elenchus.metrics.critique import first_error as first_error_scores
+from elenchus.training import checkpoints, parallel
 from elenchus.training.loop import Run, fit
 from elenchus.training.rewards import REFINING, Judged, reward, terms
 from elenchus.training.settings import Training, cycle
@@ -164,6 +166,16 @@ def train(
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer
 
+    if loss_type == "bnpo" and parallel.world() > 1:
+        raise UserError(
+            f"loss_type: bnpo is a mean over the tokens of one pass, which {parallel.world()} processes would change; with "
+            "several processes: dapo, grpo, dr_grpo, cispo or sapo"
+        )
+    if validation is not None and parallel.spread():
+        raise UserError(
+            "training.strategy: fsdp spreads the critic's weights, and validation along the way needs them whole. Leave the "
+            "input `validation` out, or in params.yaml:\n  training: {strategy: ddp}"
+        )
     per_step = settings.batch // num_generations
     texts = {i: _plain(tokenizer, rewarder.drafts[i]) for i in dict.fromkeys(prompt_ids)}
     first_met: dict[str, int] = {}  # the generation in which a draft is met first
@@ -173,13 +185,20 @@ def train(
     noted: dict[str, float] = {}
 
     def critique(prompts, completions, completion_ids, draft, **_) -> list[float]:
-        rewards, means = rewarder(completions, draft)
-        noted.update(means)
+        with parallel.counted(rewarder.cost):
+            rewards, means = rewarder(completions, draft)
+        noted.update(parallel.mean(means))
         written, read = sum(map(len, completion_ids)), sum(len(tokenizer(p).input_ids) for p in prompts)
+        written, read = parallel.total([written, read])
         cost.sampled += written
         cost.prompt += read // num_generations  # groups are whole: each prompt once, as engines count
         passed["tokens"] = written + read
         return rewards
+
+    class CriticTrainer(GRPOTrainer):
+        def _generate_single_turn(self, prompt_ids, *rest, **more):
+            with same_draws(model, len(prompt_ids), temperature):
+                return super()._generate_single_turn(prompt_ids, *rest, **more)
 
     def build(first: int, arguments: dict, common: dict) -> GRPOTrainer:
         ids = prompt_ids[first // num_iterations * per_step :]
@@ -197,7 +216,7 @@ def train(
             max_completion_length=max_tokens,
             shuffle_dataset=False,
         )
-        return GRPOTrainer(
+        return CriticTrainer(
             model=model, reward_funcs=[critique], args=config, train_dataset=data, processing_class=tokenizer, **common
         )
 
@@ -205,11 +224,12 @@ def train(
         training = model.training
         model.eval()
         scores = validation()
+        scores = parallel.from_first(lambda: scores)  # all measure the same, and have to agree to the last bit
         model.train(training)
         for name, value in scores.items():
             run.note(f"validation/{name}", value)
-        if run.best is None or scores[best_by] > run.extra["best"]:
-            run.best = {k: v.detach().cpu().clone() for k, v in _weights(model).items()}
+        if "best" not in run.extra or scores[best_by] > run.extra["best"]:
+            run.best = {k: v.clone() for k, v in checkpoints.weights(model).items()}
             run.extra |= {"best": scores[best_by], "best_step": run.step}
 
     def after_step(run: Run) -> None:
@@ -223,7 +243,12 @@ def train(
         if validation and (run.step == settings.steps or run.step % validate_every == 0):
             measure(run)
 
-    run = fit(
+    def at_end(run: Run) -> None:
+        if run.best is not None:
+            checkpoints.put(model, run.best)
+            run.note("best_step", run.extra["best_step"])
+
+    return fit(
         model,
         settings,
         build,
@@ -233,12 +258,40 @@ def train(
         progress=progress,
         at_start=measure if validation else None,
         after_step=after_step,
+        at_end=at_end,
         boundary=num_iterations,
     )
-    if run.best is not None:
-        model.load_state_dict(run.best, strict=False)  # tied weights are there once
-        run.note("best_step", run.extra["best_step"])
-    return run
+
+
+@contextmanager
+def same_draws(model, rows: int, temperature: float) -> Iterator[None]:
+    """Let `model.generate` inside draw for its `rows` rows what one process draws for them among the rows of all processes.
+
+    torch draws a token as argmax(p / q) with q exponential, for a whole batch from one generator. Here all processes draw q
+    for the rows of all, from a generator in the same state, and each takes its own. One process alone draws as ever.
+    """
+    if parallel.world() == 1:
+        yield
+        return
+    import torch
+
+    device = next(model.parameters()).device
+    generator = torch.Generator(device)
+    generator.set_state(torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state())
+    at = slice(parallel.rank() * rows, (parallel.rank() + 1) * rows)
+
+    def draw(ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        every = torch.empty(parallel.world() * rows, scores.shape[1], device=device)
+        q = every.exponential_(generator=generator)[at]
+        chosen = ((scores.float() / temperature).softmax(-1) / q).argmax(-1, keepdim=True)
+        return torch.full_like(scores, -torch.inf).scatter(1, chosen, 0.0)
+
+    plain = model.generate
+    model.generate = lambda *given, **more: plain(*given, logits_processor=[draw], **more)
+    try:
+        yield
+    finally:
+        del model.generate
 
 
 def validator(model, tokenizer, drafts: list[Draft], max_tokens: int, cost: Cost) -> Callable[[], dict[str, float]]:
@@ -282,13 +335,3 @@ def validator(model, tokenizer, drafts: list[Draft], max_tokens: int, cost: Cost
 def _plain(tokenizer, draft: Draft) -> str:
     """Return the prompt for a critique of `draft` as TRL wants it, which adds special tokens itself."""
     return plain_prompt(tokenizer, conversation.critique(draft.problem.prompt, draft.text), "critic")
-
-
-def _weights(model) -> dict:
-    """Return the model's tensors, each storage once (tied embeddings)."""
-    seen, weights = set(), {}
-    for name, tensor in model.state_dict().items():
-        if tensor.data_ptr() not in seen:
-            seen.add(tensor.data_ptr())
-            weights[name] = tensor
-    return weights

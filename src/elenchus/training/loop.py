@@ -4,6 +4,9 @@ Trainer's own resumption is not used: it replays samplers, pickles random states
 Instead everything that a step depends on is a function of its number: the data come in an order fixed beforehand,
 the learning rate is computed from the step, and each step seeds all generators anew. A resumed training is then a new
 Trainer on the rest of the data, with the weights, the optimizer's state, the history and the costs of the checkpoint.
+
+Nothing of that knows how many processes train together. Each takes its part of every batch, batches are the same, and
+sums differ in their order only; so a training may go on with another number of processes.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from typing import TYPE_CHECKING
 from elenchus import seeds
 from elenchus.errors import UserError
 from elenchus.job import Cost
-from elenchus.training import checkpoints
+from elenchus.training import checkpoints, lora, parallel
 from elenchus.training.settings import Training, rate
 
 if TYPE_CHECKING:
@@ -70,6 +73,7 @@ def fit(
     save_optimizer: Path | None = None,
     at_start: Callable[[Run], None] | None = None,
     after_step: Callable[[Run], None] = lambda run: None,
+    at_end: Callable[[Run], None] = lambda run: None,
     boundary: int = 1,
 ) -> Run:
     """Train `model` in place for `settings.steps` steps and return the finished run.
@@ -77,13 +81,22 @@ def fit(
     build(first, arguments, common) makes the Trainer for the steps from `first` on: `arguments` are for its
     configuration, `common` (optimizers, callbacks) for the Trainer itself. inherit, save_optimizer: an optimizer's
     state to start from, and where to leave it. at_start is called before the first step, after_step after every one;
-    both may add to the history and costs. boundary: checkpoints are taken only after multiples of so many steps (a
-    trainer may hold a buffer in between). SIGTERM ends the training after the step under way: a checkpoint, then
-    SystemExit(143), so that the job is tried again.
+    both may add to the history and costs; at_end may change the weights once more, before adapters are merged.
+    boundary: checkpoints are taken only after multiples of so many steps (a trainer may hold a buffer in between).
+    Where several processes train together, all but the first end here, by SystemExit(0); with the first, `model` is
+    plain again. SIGTERM ends the training after the step under way: a checkpoint, then SystemExit(143), so that the
+    job is tried again.
     """
     import torch
     from transformers import PrinterCallback
 
+    if settings.lora is not None and inherit is not None:
+        raise UserError(
+            "an optimizer's state from the round before (`previous`) cannot go with `lora`: the adapters that it belongs to "
+            "were merged into the weights. Train all weights (lora: null), or leave `previous` out"
+        )
+    merge = lora.attach(model, settings.lora, seed) if settings.lora is not None else lambda: None
+    make_plain = parallel.shard(model)
     optimizer = torch.optim.AdamW(_groups(model, settings.weight_decay), lr=settings.learning_rate)
     run = Run(cost)
     identity = {"seed": seed, "settings": settings.model_dump(mode="json")}
@@ -92,7 +105,7 @@ def fit(
     first = run.step
     if inherit is not None and not first:
         checkpoints.load_optimizer(inherit, model, optimizer)
-    if first:
+    if first and parallel.first():
         print(f"  resumes after step {first} of {settings.steps}", file=sys.stderr, flush=True)
 
     def save() -> None:
@@ -110,12 +123,17 @@ def fit(
         with _on_sigterm(run):
             trainer.train()
         if run.step < settings.steps:
-            print(f"  stopped after step {run.step}: run again to go on", file=sys.stderr, flush=True)
+            if parallel.first():
+                print(f"  stopped after step {run.step}: run again to go on", file=sys.stderr, flush=True)
             raise SystemExit(TERMINATED)
-    if use_cache is not None:
-        model.config.use_cache = use_cache  # Trainer turns it off, and it is saved with the model
     if save_optimizer is not None:
         checkpoints.save_optimizer(save_optimizer, model, optimizer)
+    make_plain()
+    parallel.finish()
+    if use_cache is not None:
+        model.config.use_cache = use_cache  # Trainer turns it off, and it is saved with the model
+    at_end(run)
+    merge()
     return run
 
 
@@ -140,11 +158,13 @@ def _callback(run, settings, seed, progress, after_step, save, boundary):
                 lower = f"lower learning_rate (it is {settings.learning_rate})"
                 raise UserError(f"the loss is {logs['loss']} after step {run.step}; {lower}")
             after_step(run)
-            control.should_training_stop = run.stop and run.step % boundary == 0 and run.step < settings.steps
+            stop = sum(parallel.total([run.stop])) > 0  # SIGTERM may have reached some processes only
+            control.should_training_stop = stop and run.step % boundary == 0 and run.step < settings.steps
             if control.should_training_stop or run.step % every == 0:
                 save()
             told = "reward" if logs.get("reward") is not None else "loss"
-            progress(run.step, settings.steps, f"{told} {logs[told]:.4f}")
+            if parallel.first():
+                progress(run.step, settings.steps, f"{told} {logs[told]:.4f}")
 
     return Steps()
 
@@ -181,7 +201,7 @@ def _to_devices(optimizer: torch.optim.Optimizer) -> None:
     """Move a loaded state to where the trainer has put the parameters (AdamW's step counts stay on the CPU)."""
     for parameter, state in optimizer.state.items():
         for key, value in state.items():
-            if key != "step":
+            if key != "step" and value.device != parameter.device:
                 state[key] = value.to(parameter.device)
 
 
@@ -189,14 +209,15 @@ def _arguments(settings: Training, steps: int, work: Path, seed: int) -> dict:
     """Return what every TrainingArguments gets; TRL's defaults of bfloat16 and activation checkpointing are undone."""
     import torch
 
-    micro = settings.micro_batch or settings.batch
-    return {
+    micro, accumulated = parallel.passes(settings)
+    several = {"ddp_find_unused_parameters": False} if parallel.world() > 1 else {}
+    return several | {
         "output_dir": str(work / "trainer"),
         "use_cpu": not torch.cuda.is_available(),
         "bf16": settings.precision == "bfloat16",
         "activation_checkpointing": settings.activation_checkpointing,
         "per_device_train_batch_size": micro,
-        "gradient_accumulation_steps": settings.batch // micro,
+        "gradient_accumulation_steps": accumulated,
         "max_steps": steps,
         "max_grad_norm": settings.max_grad_norm,
         "seed": seed % 2**31,

@@ -21,6 +21,7 @@ import torch
 from torch import nn
 
 from elenchus.job import Cost
+from elenchus.training import parallel
 from elenchus.training.loop import Run, fit
 from elenchus.training.settings import OverData, cycle, order
 from elenchus.training.text import encode, keep_short, longest
@@ -105,8 +106,9 @@ def train(
     def after_step(run: Run) -> None:
         at = range((run.step - 1) * settings.batch, run.step * settings.batch)
         run.cost.trained += sum(len(paid[places[i]]["ids"]) + len(taught[lessons[i]]["ids"]) for i in at)
-        for name, values in zip(("policy_loss", "imitation_loss", "ratio"), zip(*objective.told)):
-            run.note(name, sum(values) / len(values))
+        means = {n: sum(v) / len(v) for n, v in zip(("policy_loss", "imitation_loss", "ratio"), zip(*objective.told))}
+        for name, value in parallel.mean(means).items():
+            run.note(name, value)
         objective.told.clear()
 
     def at_start(run: Run) -> None:

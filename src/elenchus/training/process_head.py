@@ -19,6 +19,7 @@ from elenchus import models, seeds
 from elenchus.conversation import render, solve
 from elenchus.errors import CorruptResult, UserError
 from elenchus.job import Cost
+from elenchus.training import parallel
 from elenchus.training.loop import Run, fit
 from elenchus.training.settings import OverData, order
 from elenchus.training.text import keep_short, longest
@@ -182,6 +183,11 @@ def train(
     settings = settings.of(len(fitting))
     places = order(len(fitting), settings, seed)
 
+    class HeadTrainer(Trainer):
+        def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+            known = int((~inputs["labels"].isnan()).sum())
+            return model(**inputs)["loss"] * parallel.share(known, settings)
+
     def build(first: int, arguments: dict, common: dict) -> Trainer:
         data = Dataset.from_list([fitting[i] for i in places[first * settings.batch :]])
 
@@ -189,7 +195,7 @@ def train(
             return {**collate(rows, tokenizer.pad_token_id), "loss_type": loss_type}
 
         config = TrainingArguments(**arguments, remove_unused_columns=False)
-        return Trainer(model=model, args=config, train_dataset=data, data_collator=batch, **common)
+        return HeadTrainer(model=model, args=config, train_dataset=data, data_collator=batch, **common)
 
     def after_step(run: Run) -> None:
         step = places[(run.step - 1) * settings.batch : run.step * settings.batch]

@@ -6,11 +6,27 @@ import math
 from collections.abc import Iterator
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from elenchus import seeds
 from elenchus.errors import UserError
 from elenchus.stages import StageParams
+
+# Knobs that came after the first results, with the values at which they change nothing: there they are left out of the
+# parameters as dumped, from which random streams derive.
+LATER = {"lora": None, "packing": False}
+
+
+class Lora(StageParams):
+    """Low-rank adapters (LoRA, 2106.09685) in place of training all weights; merged into the weights at the end."""
+
+    rank: int = Field(16, ge=1, description="rank of the update of each matrix")
+    alpha: float = Field(32.0, gt=0, description="the update is scaled by alpha / rank")
+    targets: Literal["all-linear"] | tuple[str, ...] = Field(
+        "all-linear",
+        min_length=1,
+        description="modules that get an adapter, by the end of their names (q_proj); all-linear: all but the output",
+    )
 
 
 class Training(StageParams):
@@ -30,6 +46,11 @@ class Training(StageParams):
     precision: Literal["float32", "bfloat16"] = Field("float32", description="of the passes; weights stay in float32")
     activation_checkpointing: bool = Field(False, description="recompute activations to save memory (large models)")
     save_steps: int = Field(50, ge=1, description="steps between checkpoints; the result does not depend on it")
+    lora: Lora | None = Field(None, description="train low-rank adapters only, merged at the end; null: all weights")
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict:
+        return {k: v for k, v in handler(self).items() if k not in LATER or v != LATER[k]}
 
     @model_validator(mode="after")
     def _fits(self) -> Training:

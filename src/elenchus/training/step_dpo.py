@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from elenchus.conversation import render
 from elenchus.job import Cost
+from elenchus.training import parallel
 from elenchus.training.loop import Run, fit
 from elenchus.training.settings import OverData, order
 from elenchus.training.text import keep_short, longest
@@ -116,7 +117,9 @@ def train(
             found = loss(ratios, inputs["smoothing"], lengths, kind=loss_type, beta=beta).mean()
             margins = beta * (ratios[:, 0] - ratios[:, 1]).detach()
             seen.append(((margins > 0).float().mean().item(), margins.mean().item()))
-            return found - sft_weight * logs[:, 0].sum() / lengths[:, 0].sum()
+            chosen = lengths[:, 0].sum()
+            part = parallel.share(int(chosen), settings) if sft_weight else 1.0
+            return found - sft_weight * part * logs[:, 0].sum() / chosen
 
     def build(first: int, arguments: dict, common: dict) -> Trainer:
         data = Dataset.from_list([rows[i] for i in places[first * settings.batch :]])
@@ -134,8 +137,9 @@ def train(
     def after_step(run: Run) -> None:
         step = places[(run.step - 1) * settings.batch : run.step * settings.batch]
         run.cost.trained += sum(2 * len(rows[i]["prompt"]) + sum(len(rows[i][s]) for s in SIDES) for i in step)
-        for name, values in zip(("rewards/accuracies", "rewards/margins"), zip(*seen)):
-            run.note(name, sum(values) / len(values))
+        means = {n: sum(v) / len(v) for n, v in zip(("rewards/accuracies", "rewards/margins"), zip(*seen))}
+        for name, value in parallel.mean(means).items():
+            run.note(name, value)
         seen.clear()
 
     return fit(model, settings, build, work=work, seed=seed, cost=cost, progress=progress, after_step=after_step)

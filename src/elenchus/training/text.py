@@ -47,3 +47,28 @@ def keep_short(examples: Iterable, lengths: Iterable[int], limit: int, what: str
         left = f"{len(examples) - len(kept)} of {len(examples)} {what} of more than {limit} tokens"
         print(f"  left out {left}", file=sys.stderr)
     return kept
+
+
+def check_packing(model) -> None:
+    """Raise UserError where `model` lets examples that stand in one row see each other.
+
+    Positions that start anew mark an example's begin; whether a model's attention heeds them is tried out: a short text is
+    read alone and behind another one.
+    """
+    import torch
+
+    ids = torch.arange(8, device=model.device)[None] % model.config.vocab_size
+    positions = torch.tensor([[0, 1, 2, 3, 4, 0, 1, 2]], device=model.device)
+    with torch.no_grad():
+        alone = model(input_ids=ids[:, 5:], use_cache=False).logits
+        try:
+            behind = model(input_ids=ids, position_ids=positions, use_cache=False).logits[:, 5:]
+        except TypeError:  # a model without positions
+            behind = model(input_ids=ids, use_cache=False).logits[:, 5:]
+    off = (alone - behind).abs().max().item()
+    if not off <= 1e-3 * alone.abs().max().item():
+        attention = getattr(model.config, "_attn_implementation", "unknown")
+        raise UserError(
+            f"packing: this model ({type(model).__name__}, attention {attention}) lets examples in one row see each other "
+            f"(logits differ by {off:.2g}). Leave it off:\n  packing: false"
+        )

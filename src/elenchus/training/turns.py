@@ -15,7 +15,7 @@ from elenchus.errors import UserError
 from elenchus.job import Cost
 from elenchus.training.loop import Run, fit
 from elenchus.training.settings import OverData, order
-from elenchus.training.text import keep_short, longest
+from elenchus.training.text import check_packing, keep_short, longest
 
 IGNORED = -100  # the label of a token without loss
 
@@ -61,6 +61,7 @@ def train(
     *,
     max_length: int = 0,
     loss_type: str = "nll",
+    packing: bool = False,
     work: Path,
     seed: int,
     cost: Cost,
@@ -74,13 +75,15 @@ def train(
 
     pairs = [encode(tokenizer, e["prompt"], e["reply"], e["completion"]) for e in examples]
     pairs = keep_short(pairs, (len(ids) for ids, _ in pairs), longest(model, max_length), "training examples")
+    if packing:
+        check_packing(model)
     rows = [{"input_ids": ids, "labels": labels} for ids, labels in pairs]
     settings = settings.of(len(rows))
     places = order(len(rows), settings, seed)
 
     def build(first: int, arguments: dict, common: dict) -> SFTTrainer:
         data = Dataset.from_list([rows[i] for i in places[first * settings.batch :]])
-        config = SFTConfig(**arguments, max_length=None, loss_type=loss_type)
+        config = SFTConfig(**arguments, max_length=None, loss_type=loss_type, padding_free=packing)
         return SFTTrainer(model=model, args=config, train_dataset=data, processing_class=tokenizer, **common)
 
     def after_step(run: Run) -> None:

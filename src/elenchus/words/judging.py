@@ -122,7 +122,7 @@ class Judging(Words):
         self, model: Stage, moves: Sequence[Stage], examples: Sequence[Stage], name: str = "offline-rl", **params
     ) -> Stage:
         """Return a player trained on the moves of games, with round-0 examples mixed in."""
-        return self.stage("offline_rl", name, params, model=model, moves=moves, examples=examples)
+        return self._train("offline_rl", name, params, model=model, moves=moves, examples=examples)
 
     def judge(
         self, critic: Stage, cases: Sequence[Stage], problems: Stage, name: str = "judgements", **params

@@ -15,7 +15,7 @@ class Training(Words):
         self, model: Stage, examples: Sequence[Stage], *, previous: Stage | None = None, name: str = "sft", **params
     ) -> Stage:
         """Return `model` fine-tuned on examples; `previous` hands on its optimizer (B-STaR's online RFT)."""
-        return self.stage("sft", name, params, model=model, examples=examples, previous=previous)
+        return self._train("sft", name, params, model=model, examples=examples, previous=previous)
 
     def splice(
         self, solutions: Stage, problems: Stage, *, critiques: Stage | None = None, name: str = "dialogues", **params
@@ -27,17 +27,17 @@ class Training(Words):
         self, model: Stage, examples: Sequence[Stage], *, previous: Stage | None = None, name: str = "sft", **params
     ) -> Stage:
         """Return `model` fine-tuned on dialogues, the loss on their learned turns only."""
-        return self.stage("sft_turns", name, params, model=model, examples=examples, previous=previous)
+        return self._train("sft_turns", name, params, model=model, examples=examples, previous=previous)
 
     def dpo(self, model: Stage, pairs: Stage, name: str = "dpo", **params) -> Stage:
         """Return `model` trained by DPO on preference pairs."""
-        return self.stage("dpo", name, params, model=model, pairs=pairs)
+        return self._train("dpo", name, params, model=model, pairs=pairs)
 
     def step_dpo(
         self, model: Stage, pairs: Stage, *, reference: Stage | None = None, name: str = "step-dpo", **params
     ) -> Stage:
         """Return `model` trained by conservative DPO on step pairs; `reference`: None for the model at the start."""
-        return self.stage("step_dpo", name, params, model=model, pairs=pairs, reference=reference)
+        return self._train("step_dpo", name, params, model=model, pairs=pairs, reference=reference)
 
     def grpo(
         self,
@@ -53,11 +53,11 @@ class Training(Words):
         """Return the critic trained by GRPO on composed rewards; `validation` is (solutions, their problems)."""
         solved, asked = validation or (None, None)
         inputs = {"critic": critic, "actor": actor, "solutions": solutions, "problems": problems}
-        return self.stage("grpo", name, params, **inputs, validation=solved, validation_problems=asked)
+        return self._train("grpo", name, params, **inputs, validation=solved, validation_problems=asked)
 
     def process_head(self, model: Stage, labels: Stage, problems: Stage, name: str = "process-head", **params) -> Stage:
         """Return a process-reward / value head trained on step labels."""
-        return self.stage("process_head", name, params, model=model, labels=labels, problems=problems)
+        return self._train("process_head", name, params, model=model, labels=labels, problems=problems)
 
     def score(
         self,
