@@ -23,13 +23,13 @@ test-slurm: $(VENV)/ready  ## the tests over a real Slurm, which they start and 
 	sh tests/scale/need-slurm.sh
 	PATH=$$PATH:/usr/sbin pytest tests/scale -m real_slurm
 
-test-training: $(VENV)/ready  ## every trainer in two processes against one, resumed across their number, stopped and killed
-	pytest tests/training -m "several_processes or not several_processes"
-
 gym: $(VENV)/gym  ## add Reasoning Gym to .venv: the problem family gym (docs/families.md)
 
 test-gym: $(VENV)/gym  ## the tests of the problem family gym
 	pytest tests/unit -m gym
+
+test-training: $(VENV)/ready  ## every trainer in two processes against one, resumed across their number, stopped and killed
+	pytest tests/training -m "several_processes or not several_processes"
 
 test-services: $(VENV)/services  ## the tests over a real S3 store, MLflow server and PostgreSQL, which they start and stop themselves
 	sh tests/services/need-postgres.sh
