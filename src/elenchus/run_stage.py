@@ -57,6 +57,8 @@ def run(spec: dict, results: Path = Path("results")) -> Path:
         with scratch.outputs(aside / own, here and getattr(module, "SCRATCH", True)) as out:
             job = job_of(spec, results, out)
             measured = Meter()
+            if together is None and stages.trains(kind):
+                see_one_gpu()
             if together is not None:
                 launch.run(together, spec, results, job, aside)
             else:
@@ -73,6 +75,11 @@ def run(spec: dict, results: Path = Path("results")) -> Path:
         shutil.rmtree(aside / "checkpoints", ignore_errors=True)
     shutil.rmtree(aside, ignore_errors=True)
     return folder
+
+
+def see_one_gpu() -> None:
+    """Let a trainer that is one process see one GPU: given several, transformers' Trainer multiplies the batch by them."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
 
 
 def job_of(spec: dict, results: Path, out: Path) -> Job:

@@ -143,3 +143,13 @@ def test_code_that_changed_since_planning_is_refused(results):
     with pytest.raises(UserError, match="has changed since this workflow was planned"):
         run_stage.run(spec, results)
     assert not (results / "problems" / spec["digest"]).exists()
+
+
+@pytest.mark.parametrize(("given", "seen"), [(None, "0"), ("2,3", "2"), ("", ""), ("GPU-ab", "GPU-ab")])
+def test_a_trainer_of_one_process_sees_one_gpu(monkeypatch, given, seen):
+    """With several, transformers would train on batches several times as large."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given or "")  # noted, to be put back
+    if given is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    run_stage.see_one_gpu()
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == seen
