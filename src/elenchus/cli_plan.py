@@ -123,7 +123,7 @@ def cost(recipes: tuple[str, ...], assumed: tuple[str, ...], gpus: int | None, j
     """
     from dataclasses import asdict
 
-    from elenchus import cluster_cost, config, reproduction
+    from elenchus import cluster_cost, config, reproduction, reproduction_page
 
     root = config.project_root()
     a, lengths = cluster_cost.assume(assumed)
@@ -141,8 +141,8 @@ def cost(recipes: tuple[str, ...], assumed: tuple[str, ...], gpus: int | None, j
         }
         return as_json({"assumptions": a.model_dump() | asdict(lengths), "totals": totals, "seconds": seconds})
     for head, rows in (
-        (reproduction.HEAD, reproduction.recipes_rows(parts, every, a, slurm)),
-        reproduction.growth_rows(reproduction.growth(every, a, slurm), a),
+        (reproduction_page.HEAD, reproduction_page.recipes_rows(parts, every, a, slurm)),
+        reproduction_page.growth_rows(reproduction.growth(every, a, slurm), a),
     ):
         table = grid(*head[:1], *(name if name == "model" else f">{name}" for name in head[1:]))
         for row in rows:
@@ -150,7 +150,7 @@ def cost(recipes: tuple[str, ...], assumed: tuple[str, ...], gpus: int | None, j
         printer().print(table)
         click.echo()
     for name, taken in seconds.items():
-        click.echo(f"on {gpus} GPUs, {name}: {reproduction.hours(taken)}")
+        click.echo(f"on {gpus} GPUs, {name}: {reproduction_page.hours(taken)}")
     click.echo("nothing here is measured; every assumption, and how to change it: docs/full-reproduction.md")
 
 

@@ -30,7 +30,7 @@ def write(plan: Plan) -> list[Path]:
 
 def contents(plan: Plan) -> dict[Path, str]:
     """Return {file: its text} of all pages, their pictures and the README."""
-    from elenchus import reproduction
+    from elenchus import reproduction_page
 
     found: dict[Path, str] = {}
     rows = []
@@ -46,7 +46,7 @@ def contents(plan: Plan) -> dict[Path, str]:
         found[base.with_suffix(".md")] = page(recipe, evidence, list(pictures))
         rows.append(table_row(recipe, evidence))
     found[plan.root / "README.md"] = readme((plan.root / "README.md").read_text(), rows)
-    return found | reproduction.contents(plan.root)
+    return found | reproduction_page.contents(plan.root)
 
 
 def draw(recipe: RecipePlan, evidence: dict) -> dict[str, str]:

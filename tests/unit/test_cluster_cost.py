@@ -7,7 +7,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from elenchus import architectures, cluster_cost, config, plan, reproduction, stage_times
+from elenchus import architectures, cluster_cost, config, plan, reproduction, reproduction_page, stage_times
 from elenchus.cli import main
 from elenchus.cluster_cost import Assumptions
 from elenchus.errors import UserError
@@ -207,5 +207,5 @@ def test_stage_times_are_collected_and_read_again(tmp_path):
 
 
 def test_a_project_without_measured_times_has_no_page(done):
-    assert reproduction.contents(done.root) == {}
+    assert reproduction_page.contents(done.root) == {}
     assert config.project_root(done.root) == done.root
