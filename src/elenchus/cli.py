@@ -163,6 +163,10 @@ def metrics(
     from elenchus import findings, lineage
 
     whole = project()
+    if recipe == "bench" and recipe not in whole.recipes:
+        raise UserError(
+            "nothing was evaluated yet, for example\n  snakemake bench --config model=... 'benchmarks=[gsm8k]'"
+        )
     chosen = whole.recipe(recipe)
     pooled = seed is None and findings.done(whole.root, chosen.summary)
     rows = findings.pooled(whole, chosen) if pooled else findings.measurements(whole, chosen, partial=True)

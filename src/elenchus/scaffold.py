@@ -42,7 +42,8 @@ def {id}(lab, p):
         for _ in lab.rounds(p.rounds):
             pool = lab.sample(policy, train, n=p.samples)
             threshold = 0.0 if arm == "method" else -1.0  # the reward is 1 for a right answer, and has to be above
-            policy = lab.sft(policy, [lab.select(pool, train, threshold=threshold, dedup=False)], name="policy", **p.sft)
+            kept = lab.select(pool, train, threshold=threshold, dedup=False)
+            policy = lab.sft(policy, [kept], name="policy", **p.sft)
             lab.measure(lab.evaluate("policy", test, solutions=lab.sample(policy, test, n=8, name="test-solutions")))
     last = p.rounds
     lab.claim(

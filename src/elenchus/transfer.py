@@ -111,6 +111,9 @@ def pull(root: Path, stages: Iterable[Stage], source: Place, say: Callable[[str]
     """
     todo = [s for s in stages if not findings.done(root, s)]
     there = source.sizes()
+    with plain(source.url):
+        if not there and not source.fs.exists(source.base):
+            raise UserError(f"{source.url}: no such folder; name the one that `elenchus results push` filled")
     found = [s for s in todo if source.path(s, "stage.json") in there]
 
     def take(stage: Stage) -> CorruptResult | None:

@@ -43,6 +43,11 @@ def test_another_project_takes_them_byte_for_byte_and_twice_moves_nothing(sent):
     assert "0 results taken" in elenchus("pull", "small", "--from", str(place)).output
 
 
+def test_a_place_that_is_not_there_is_refused(copied, tmp_path):
+    done = elenchus("pull", "small", "--from", str(tmp_path / "plaec"))
+    assert done.exit_code == 1 and "plaec: no such folder" in done.output, done.output
+
+
 @pytest.mark.parametrize("damage", ["truncate", "change", "remove", "manifest", "other"])
 def test_what_is_damaged_there_is_refused_and_the_rest_is_taken(sent, damage):
     whole, place, before = sent
