@@ -123,7 +123,7 @@ SUBJECT = click.option("--subject", help="Only this subject: policy, or a critic
 @click.option("--rows", default=10, show_default=True, help="Of a table: how many rows.")
 @plain
 def show(what: str, tree: bool, rows: int) -> None:
-    """Show WHAT: a problem, solution, critique, refinement or pair by its id, or a result folder or table file.
+    """Show WHAT: a problem, solution, critique, refinement or pair by its id, a stage by its digest, a folder or table file.
 
     The beginning of an id is enough where only one begins so.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from rich.console import Console, Group, RenderableType
@@ -14,13 +15,15 @@ from rich.tree import Tree
 
 from elenchus import findings, problems, tables
 from elenchus.errors import CorruptResult, UserError
+from elenchus.graph import RESULTS
 from elenchus.job import read_manifest
 from elenchus.lookup import files, find, matches, problem_of, related, solution_of
 
 
 def show(root: Path, what: str, console: Console, *, tree: bool = False, rows: int = 10) -> None:
-    """Print what an id (or the beginning of one), a result folder or a table file holds; UserError where it is neither."""
-    path = next((p for p in (Path(what), root / what) if p.exists()), None)
+    """Print what an id (or the beginning of one), a stage's digest, a result folder or a table file holds; else UserError."""
+    named = (root / RESULTS).glob(f"[a-z]*/{what}") if re.fullmatch("[0-9a-f]{16}", what) else ()
+    path = next((p for p in (Path(what), root / what, *named) if p.exists()), None)
     if path is not None:
         console.print(a_file(path.resolve(), rows))
         return

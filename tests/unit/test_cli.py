@@ -113,7 +113,9 @@ def test_metrics_are_those_of_the_tables(elenchus, done):
 
 
 def test_show_a_solution_with_its_labels_and_critiques(elenchus, done):
-    _, refined = first(done, "refine", "refinements")
+    stage, refined = first(done, "refine", "refinements")
+    code, text = elenchus("show", stage.digest)  # as `elenchus plan` prints it
+    assert code == 0 and "refinements" in text
     row = next(r for r in refined if not r["was_correct"] and r["correct"])
     code, text = elenchus("show", row["solution_id"])
     assert code == 0 and "✗" in text and "warm-up" in text and "refined under" in text
