@@ -74,9 +74,27 @@ SMALL: dict[str, dict[str, Any]] = {
     },
     "chain_sum": {"min_terms": 3, "max_terms": 3, "max_digits": 1},
     "gcd": {"max_value": 60},
+    "lcm": {"min_value": 1, "max_value": 12},
+    "number_filtering": {
+        "min_numbers": 3,
+        "max_numbers": 3,
+        "min_decimals": 0,
+        "max_decimals": 0,
+        "min_value": 0,
+        "max_value": 20,
+    },
+    "number_sorting": {
+        "min_numbers": 2,
+        "max_numbers": 3,
+        "min_decimals": 0,
+        "max_decimals": 0,
+        "min_value": 0,
+        "max_value": 9,
+    },
     "products": {"max_digits": 2},
     "rotate_matrix": {"min_n": 2, "max_n": 2},
     "simple_equations": {"max_terms": 2, "max_value": 9},
+    "spell_backward": {"min_word_len": 3, "max_word_len": 3},
 }
 
 
