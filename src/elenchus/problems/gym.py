@@ -74,7 +74,7 @@ SMALL: dict[str, dict[str, Any]] = {
     },
     "chain_sum": {"min_terms": 3, "max_terms": 3, "max_digits": 1},
     "gcd": {"max_value": 60},
-    "lcm": {"min_value": 1, "max_value": 12},
+    "lcm": {"min_value": 1, "max_value": 30},
     "number_filtering": {
         "min_numbers": 3,
         "max_numbers": 3,
