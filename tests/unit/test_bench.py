@@ -284,6 +284,22 @@ def test_imported_solutions_get_their_published_labels(project):
         assert findings.arms(recipe) == [author]
 
 
+def test_a_file_of_ones_own_is_a_benchmark(project):
+    (project / "q.csv").write_text("id,question,target\n1,What is 2+3?,5\n2,What is 4+4?,8\n")
+    fields = {"id": "id", "prompt": "question", "answer": "target"}
+    file = write(project / "r.jsonl", [{"id": "1", "text": "It is 5."}, {"id": "2", "text": "The answer is 9"}])
+    section = {"generations": file, "benchmarks": "mine", "files": {"mine": {"path": "q.csv", "fields": fields}}}
+    whole, recipe = bench(project, **section)
+    assert metrics(whole, recipe)["mine solver"]["accuracy"] == 0.5
+    for wrong, says in (
+        ({"files": {"gsm8k": section["files"]["mine"]}}, "call your file otherwise"),
+        ({"files": {"mine": {"path": "none.csv", "fields": fields}}}, "no file .*none.csv"),
+        ({"files": {"mine": {"path": "q.csv", "fields": {"prompt": "question"}}}}, "no field for answer"),
+    ):
+        with pytest.raises(UserError, match=says):
+            bench(project, **{**section, **wrong})
+
+
 @needs_real
 def test_imported_solutions_of_all_of_gsm8k_get_their_published_labels(project):
     store.get("gsm8k", benchmarks.load("gsm8k"), REAL / "gsm8k", project, "test", lambda line: None)

@@ -10,6 +10,15 @@ if TYPE_CHECKING:
     from elenchus.config import Base
 
 
+class OwnFile(BaseModel):
+    """A file of the user's as a benchmark."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: str = Field(min_length=1, description="JSON, JSONL, CSV or Parquet")
+    fields: dict[str, str] = Field(description="{role: the file's field}, as of `elenchus data get --field`")
+
+
 class Bench(BaseModel):
     """Which models are evaluated on which benchmarks (`snakemake bench`)."""
 
@@ -24,6 +33,10 @@ class Bench(BaseModel):
     )
     benchmarks: tuple[str, ...] = Field(
         (), description="sets of `elenchus data list`, or problem families; set/split for one split"
+    )
+    files: dict[str, OwnFile] = Field(
+        default_factory=dict,
+        description="your own files as benchmarks: {mine: {path: q.csv, fields: {prompt: question, answer: target}}}",
     )
     roles: tuple[Literal["solver", "critic", "corrector"], ...] = Field(
         (), description="what the model is asked to be; empty: all that a benchmark has"

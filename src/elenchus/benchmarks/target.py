@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from elenchus import benchmarks, problems
-from elenchus.benchmarks import asking, imports, records, roles, store
+from elenchus.benchmarks import asking, imports, mapped, records, roles, store
 from elenchus.benchmarks.settings import Bench
 from elenchus.errors import UserError, did_you_mean
 from elenchus.recipes import Recipe
@@ -48,6 +48,7 @@ def recipe(config: Base, root: Path) -> Recipe:
         raise UserError(
             f"bench.benchmarks: none is named, for example\n  snakemake bench --config model=... 'benchmarks=[gsm8k]'\nknown: {known(root)}"
         )
+    read_files(p, root)
     subjects = [*(model(path, root) for path in p.model), *replies(p, root)]
     twice = {s.arm for a, b in pairwise(sorted(subjects, key=lambda s: s.arm)) for s in (a,) if a.arm == b.arm}
     if twice:
@@ -300,6 +301,18 @@ def check_name(name: str, root: Path) -> None:
         raise UserError(
             f"bench.benchmarks: unknown benchmark {name!r}{did_you_mean(name, everything(root))}; known: {known(root)}"
         )
+
+
+def read_files(p: Bench, root: Path) -> None:
+    """Write the tables of the user's files that are asked for; those that are there already are kept."""
+    asked = {b.partition("/")[0] for b in p.benchmarks}
+    for name, own in p.files.items():
+        if name in benchmarks.names() or name in problems.names():
+            raise UserError(f"bench.files: {name} is a set or family of its own; call your file otherwise")
+        if name in asked:
+            path = root / own.path
+            fields = mapped.mapping(tuple(f"{role}={field}" for role, field in own.fields.items()))
+            store.get(name, mapped.source(name, path, fields), path.parent, root, None, lambda line: None)
 
 
 def versions(root: Path, name: str, split: str) -> list[dict]:
