@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from elenchus import forks
-from elenchus.errors import CorruptResult
+from elenchus.errors import CorruptResult, UserError
 from elenchus.graph import RESULTS, Stage, canonical
 from elenchus.job import check_file, read_manifest
 
@@ -93,8 +93,7 @@ def grouped(wanted: Iterable[Stage], old: Old) -> list[Group]:
 def choices_of(params: object) -> object:
     """Return parameters with every number that only says how much left out: what decides which code runs."""
     if isinstance(params, dict):
-        kept = {k: choices_of(v) for k, v in params.items()}
-        return {k: v for k, v in kept.items() if v is not None}
+        return {k: choices_of(v) for k, v in params.items()}
     if isinstance(params, (list, tuple)):
         return [choices_of(v) for v in params]
     if isinstance(params, bool) or params is None or isinstance(params, str):
@@ -102,8 +101,13 @@ def choices_of(params: object) -> object:
     return "0" if params == 0 else "more"
 
 
-def check(root: Path, groups: list[Group], old: Old, aside: Path, checks: int, cores: int, say: Callable) -> None:
-    """Make the quickest `checks` of each group anew below `aside`, and note which were and what differs."""
+def check(
+    root: Path, groups: list[Group], old: Old, aside: Path, checks: int, cores: int, say: Callable, machine: dict
+) -> None:
+    """Make the quickest `checks` of each group anew below `aside`, and note which were and what differs.
+
+    A stage that fails, or that needs one that failed, differs: today's code does not make what earlier code made.
+    """
     place, chosen = aside / "check", []
     shutil.rmtree(place, ignore_errors=True)
     for group in groups:
@@ -120,11 +124,16 @@ def check(root: Path, groups: list[Group], old: Old, aside: Path, checks: int, c
     here = Path.cwd()
     forks.preload()
     try:
-        forks.run(place, chosen, cores, lambda digest: digest, say)
+        forks.run(place, chosen, cores, lambda digest: digest, say, machine)
+    except UserError as e:
+        say(str(e).partition(";")[0])
     finally:
         os.chdir(here)
     for group in groups:
         for s in group.checked:
+            if not (place / s.manifest).exists():
+                group.differs.append(f"{s.digest}: not made")
+                continue
             before, now = old[s.digest][1]["files"], read_manifest(place / s.folder)["files"]
             group.differs += [
                 f"{s.digest}: {k}" for k in sorted(before.keys() | now.keys()) if before.get(k) != now.get(k)
@@ -174,23 +183,30 @@ def kept(groups: list[Group]) -> Iterator[tuple[Stage, Group]]:
     before = -1
     while before != len(lost):  # groups interleave along the graph: until nothing more is lost
         before = len(lost)
-        lost |= {d for g in groups for s in g.stages if is_lost(s) for d in (s.digest,)}
+        lost |= {s.digest for g in groups for s in g.stages if is_lost(s)}
     yield from ((s, g) for g in groups for s in g.stages if s.digest not in lost)
 
 
 def carry(
-    root: Path, wanted: list[Stage], preferred: Iterable[str], checks: int, cores: int, say: Callable = print
+    root: Path,
+    wanted: list[Stage],
+    preferred: Iterable[str],
+    checks: int,
+    cores: int,
+    say: Callable = print,
+    machine: dict | None = None,
 ) -> tuple[list[Group], set[str]]:
     """Carry the results of `wanted` (parents first, closed under parents); return the groups and the carried digests.
 
-    preferred: digests of earlier results to take where there are several of one identity. Raises CorruptResult.
+    preferred: digests of earlier results to take where there are several of one identity. machine: what jobs are told
+    beside their parameters (`Config.machine`). Raises CorruptResult.
     """
     old = matched(root, wanted, earlier(root, preferred))
     groups = grouped(wanted, old)
     aside = root / RESULTS / ".work" / "carry"
     try:
         lay_out((s for s in wanted if s.digest in old), old, aside)
-        check(root, groups, old, aside, checks, cores, say)
+        check(root, groups, old, aside, checks, cores, say, machine or {})
         carried = dict(kept(groups))
         for s in wanted:  # parents first: whenever this stops, what is there is complete
             if s in carried:

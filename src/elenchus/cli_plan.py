@@ -209,7 +209,11 @@ def carry(recipes: tuple[str, ...], evidence: bool, checks: int, cores: int) -> 
     planned = [whole.evidence(name) if evidence else whole.recipe(name) for name in recipes or whole.recipes]
     wanted = list({s.digest: s for p in planned for s in p.stages}.values())
     preferred = {d for name in evidences.known(whole.root) for d in evidences.read(whole.root, name)["stages"]}
-    groups, carried = carry_over(whole.root, wanted, preferred, checks, cores)
+    machine = whole.config.machine()
+    machine["engine"]["python"] = str(
+        whole.root / machine["engine"]["python"]
+    )  # stages are made anew in another folder
+    groups, carried = carry_over(whole.root, wanted, preferred, checks, cores, machine=machine)
     if groups:
         table = grid("kind", ">stages", ">made anew", "bytes", "changed")
         for g in groups:

@@ -113,3 +113,12 @@ def test_choices_tell_stages_apart_and_amounts_do_not():
     assert carry.choices_of({"n": 3, "source": "model"}) != carry.choices_of({"n": 3, "source": "oracle"})
     assert carry.choices_of({"weight": 0.0}) != carry.choices_of({"weight": 0.5}), "zero switches a part off"
     assert carry.choices_of({"blind": []}) != carry.choices_of({"blind": ["result"]})
+
+
+def test_a_stage_that_fails_today_is_not_carried_and_others_are(project, monkeypatch):
+    """Its log would be gone with the folder of the checks, so the failure is no end: it is a difference."""
+    train, test, proof = stages()
+    monkeypatch.setattr(run_stage, "same_code", lambda spec: 1 / 0 if spec["digest"] == train.digest else None)
+    groups, carried = run(project)
+    assert carried == {test.digest}
+    assert [g.differs for g in groups] == [[f"{train.digest}: not made"], [], [f"{proof.digest}: not made"]]
