@@ -102,3 +102,15 @@ def test_pretrained_weights_are_linked_beside_the_results(node, tmp_path):
     source = model_folder(tmp_path / "mine")
     made = run_stage.run(make("pretrained", {"name": str(source)}, seed=None).spec(), tmp_path / "results")
     assert (made / "model" / "model.safetensors").samefile(source / "model.safetensors")
+
+
+def test_shards_of_a_stage_on_one_node_leave_each_others_outputs(tmp_path, monkeypatch):
+    node = tmp_path / "node"
+    node.mkdir()
+    monkeypatch.setenv(scratch.VARIABLE, str(node))
+    work = tmp_path / "results" / ".work" / "sample" / "0123456789abcdef"
+    with scratch.outputs(work / "out-0-of-2") as first:
+        with scratch.outputs(work / "out-1-of-2") as second, scratch.outputs(work / "out") as whole:
+            assert first.is_dir() and second.is_dir() and whole.is_dir()
+        assert first.is_dir() and not second.exists()
+    assert not list(node.iterdir())
