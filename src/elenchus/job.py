@@ -7,7 +7,8 @@ import json
 import random
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,6 +52,10 @@ class Result:
     def columns(self, name: str, columns: list[str]) -> pd.DataFrame:
         """Return some columns of table `name`."""
         return tables.opened(name, self.file(f"{name}.parquet")).read(columns=columns).to_pandas()
+
+    def pieces(self, name: str) -> Iterator[pd.DataFrame]:
+        """Yield table `name`, a row group at a time."""
+        return tables.pieces(name, self.file(f"{name}.parquet"))
 
     def rows(self, name: str, start: int, stop: int) -> pd.DataFrame:
         """Return rows [start, stop) of table `name`."""
@@ -120,6 +125,12 @@ class Job:
     def write(self, name: str, frame: pd.DataFrame | list[dict]) -> None:
         """Write output table `name`."""
         tables.write(name, frame, self.out / f"{name}.parquet")
+
+    @contextmanager
+    def writing(self, *names: str) -> Iterator[tuple[Callable, ...]]:
+        """Yield a function for each of the output tables, that adds rows to it (`tables.writing`)."""
+        with ExitStack() as open_tables:
+            yield tuple(open_tables.enter_context(tables.writing(n, self.out / f"{n}.parquet")) for n in names)
 
     def write_json(self, name: str, value: dict) -> None:
         """Write output file `name`.json with sorted keys."""

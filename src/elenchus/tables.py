@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -224,13 +225,40 @@ def schema(name: str) -> pa.Schema:
 
 
 def write(name: str, frame: pd.DataFrame | list[dict], path: Path) -> int:
-    """Write `frame` as table `name` and return its rows; ValueError where columns are missing, unknown or null.
+    """Write `frame` as table `name` and return its rows; ValueError where columns are missing, unknown or null."""
+    with writing(name, path) as add:
+        return add(frame)
 
-    The bytes depend on the content only.
+
+@contextmanager
+def writing(name: str, path: Path) -> Iterator[Callable[[pd.DataFrame | list[dict] | pa.Table], int]]:
+    """Yield a function that adds rows to table `name` at `path` and returns how many, in the memory of one row group.
+
+    The file's bytes depend on the rows only, not on how many come at a time.
     """
-    import pandas as pd
     import pyarrow as pa
     import pyarrow.parquet as pq
+
+    waiting = schema(name).empty_table()
+
+    def add(frame: pd.DataFrame | list[dict] | pa.Table) -> int:
+        nonlocal waiting
+        table = frame.cast(waiting.schema) if isinstance(frame, pa.Table) else _arrow(name, frame)
+        waiting = pa.concat_tables([waiting, table])
+        while len(waiting) > GROUP_ROWS:
+            out.write_table(waiting.slice(0, GROUP_ROWS).combine_chunks())
+            waiting = waiting.slice(GROUP_ROWS).combine_chunks()
+        return len(table)
+
+    with pq.ParquetWriter(path, waiting.schema, compression="zstd") as out:
+        yield add
+        out.write_table(waiting.combine_chunks())
+
+
+def _arrow(name: str, frame: pd.DataFrame | list[dict]) -> pa.Table:
+    """Return `frame` in the types of table `name`; ValueError as `write`."""
+    import pandas as pd
+    import pyarrow as pa
 
     columns = SCHEMAS[name]
     if not isinstance(frame, pd.DataFrame):
@@ -242,9 +270,7 @@ def write(name: str, frame: pd.DataFrame | list[dict], path: Path) -> int:
     for column, kind in columns.items():
         if not kind.endswith("?") and not kind.startswith("list") and kind != "float" and frame[column].isna().any():
             raise ValueError(f"table {name!r}: column {column!r} holds nulls")
-    table = pa.Table.from_pandas(frame, schema=schema(name), preserve_index=False).replace_schema_metadata(None)
-    pq.write_table(table, path, compression="zstd")
-    return table.num_rows
+    return pa.Table.from_pandas(frame, schema=schema(name), preserve_index=False).replace_schema_metadata(None)
 
 
 def records(name: str, path: Path) -> list[dict]:
@@ -284,6 +310,13 @@ def opened(name: str, path: Path) -> pq.ParquetFile:
     return file
 
 
+def pieces(name: str, path: Path) -> Iterator[pd.DataFrame]:
+    """Yield table `name`, a row group at a time; CorruptResult as `opened`."""
+    file = opened(name, path)
+    for group in range(file.num_row_groups):
+        yield file.read_row_group(group).to_pandas()
+
+
 def rows(name: str, path: Path, start: int, stop: int) -> pd.DataFrame:
     """Return rows [start, stop) of table `name`, in the memory of these rows and of one row group."""
     import pyarrow as pa
@@ -313,15 +346,9 @@ def those(name: str, path: Path, column: str, values: Iterable[str]) -> pd.DataF
 
 
 def join(name: str, paths: list[Path], goal: Path) -> None:
-    """Write the tables at `paths` as one, in the memory of one row group; the bytes depend on the rows only."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    waiting = schema(name).empty_table()
-    with pq.ParquetWriter(goal, waiting.schema, compression="zstd") as out:
+    """Write the tables at `paths` as one, in the memory of one row group of each."""
+    with writing(name, goal) as add:
         for path in paths:
-            waiting = pa.concat_tables([waiting, opened(name, path).read().cast(waiting.schema)])
-            while len(waiting) > GROUP_ROWS:
-                out.write_table(waiting.slice(0, GROUP_ROWS).combine_chunks())
-                waiting = waiting.slice(GROUP_ROWS)
-        out.write_table(waiting.combine_chunks())
+            file = opened(name, path)
+            for group in range(file.num_row_groups):
+                add(file.read_row_group(group))

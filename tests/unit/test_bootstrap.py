@@ -153,11 +153,11 @@ def test_stack_and_difference_of_tables():
         ]
     )
     b = table([("acc_error", "q", 0.0, 1), ("acc_error", "p", 0.5, 2), ("acc_correct", "q", 1.0, 1)])
-    of = items.stack([a, b])
+    of = items.stack([[a], [b]])
     assert of.items == ("p", "q") and of.crossed
     assert items.measured(of) == ["acc_error", "acc_correct", "first_error_f1"]
     assert items.interval(of, "acc_error").value == pytest.approx((2 + 1) / 5)
-    got = items.difference([a], [b], "acc_error")
+    got = items.difference(items.stack([[a]]), items.stack([[b]]), "acc_error")
     assert got.value == pytest.approx(1 - 1 / 3)
     assert got.low >= -1 and got.high <= 1
 
@@ -165,15 +165,15 @@ def test_stack_and_difference_of_tables():
 def test_unpaired_tables_and_repeated_items_are_refused():
     a, b = table([("accuracy", "p", 1.0, 1)]), table([("accuracy", "q", 1.0, 1)])
     with pytest.raises(ValueError, match="different problems"):
-        items.difference([a], [b], "accuracy")
+        items.difference(items.stack([[a]]), items.stack([[b]]), "accuracy")
     with pytest.raises(ValueError, match="twice"):
-        items.stack([pd.concat([a, a])])
+        items.stack([[a, a]])
     with pytest.raises(ValueError, match="2 seeds against 1"):
-        items.difference([a, a], [a], "accuracy")
+        items.difference(items.stack([[a], [a]]), items.stack([[a]]), "accuracy")
 
 
 def test_stack_knows_nested_problems():
-    assert not items.stack([table([("accuracy", "p", 1.0, 1)]), table([("accuracy", "q", 1.0, 1)])]).crossed
+    assert not items.stack([[table([("accuracy", "p", 1.0, 1)])], [table([("accuracy", "q", 1.0, 1)])]]).crossed
 
 
 def test_two_thousand_draws_over_many_problems_are_fast():

@@ -14,7 +14,7 @@ NAMES = sorted(p.id for p in PROBLEMS)
 
 
 def value(rows, metric):
-    return items.interval(items.stack([rows]), metric).value
+    return items.interval(items.stack([[rows]]), metric).value
 
 
 def draft(name, problem, steps):
@@ -86,7 +86,7 @@ def test_several_critiques_of_a_solution_vote():
         ("a", "wrong", 1, [1], ["3"], 0.9),
         ("a", "", None, [], [], float("nan")),
     )
-    rows = measure.critic(said, DRAFTS, NAMES)
+    rows = measure.critic(said, DRAFTS, NAMES, voted=True)
     assert value(rows, "acc_error") == pytest.approx(2 / 3) and value(rows, "vote_acc_error") == 1.0
     assert value(rows, "vote_acc_correct") == 0.0
     assert "vote_acc_error" not in set(measure.critic(SAID, DRAFTS, NAMES)["metric"])

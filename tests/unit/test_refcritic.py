@@ -139,7 +139,7 @@ def pool():
 
 
 def value(rows, metric):
-    return items.interval(items.stack([rows]), metric).value
+    return items.interval(items.stack([[rows]]), metric).value
 
 
 def test_vote_of_problems():

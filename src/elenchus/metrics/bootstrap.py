@@ -14,7 +14,7 @@ Everything is deterministic in `seed`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -24,6 +24,7 @@ from elenchus import seeds
 
 Statistic = Callable[[np.ndarray], np.ndarray]  # (..., components) -> (...)
 DRAWS = 2000
+BLOCK = 2**20  # numbers in one block of draws
 LEVEL = 0.95
 POWER = 0.8
 
@@ -122,14 +123,24 @@ def difference(
     return Difference(**facts, effect=value / float(spread) if spread > 0 else float("nan"), mdd=mdd)
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=8)
 def _resample(n: int, draws: int, seed: int, what: str) -> np.ndarray:
-    """Return how often each of n things is drawn in each bootstrap draw: (draws, n), rows summing to n."""
-    counts = (
-        seeds.numpy_rng("bootstrap", what, seed, n).multinomial(n, np.full(n, 1 / n), size=draws).astype(np.float64)
-    )
+    """Return how often each of n things is drawn in each bootstrap draw: (draws, n), rows summing to n.
+
+    In bytes, since these are the largest arrays here: of more than 255 things none is drawn 256 times.
+    """
+    rng, counts = seeds.numpy_rng("bootstrap", what, seed, n), np.empty((draws, n), np.uint8)
+    for block in _blocks(draws, n):
+        counts[block] = rng.multinomial(n, np.full(n, 1 / n), size=block.stop - block.start)
     counts.flags.writeable = False
     return counts
+
+
+def _blocks(draws: int, n: int) -> Iterator[slice]:
+    """Yield slices of the draws, of at most `BLOCK` numbers each."""
+    size = max(BLOCK // n, 1)
+    for start in range(0, draws, size):
+        yield slice(start, min(start + size, draws))
 
 
 def _divide(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
@@ -145,9 +156,13 @@ def _replicates(values: np.ndarray, weights: np.ndarray, draws: int, seed: int) 
     """Return the ratios (draws, components) of the resampled data."""
     _, n_seeds, n_items = values.shape
     by_item = _resample(n_items, draws, seed, "problems")
-    by_seed = _resample(n_seeds, draws, seed, "seeds")
-    totals = [np.einsum("csi,bi->bcs", x, by_item, optimize=True) for x in (weights * values, weights)]
-    return _divide(*(np.einsum("bcs,bs->bc", total, by_seed) for total in totals))
+    by_seed = _resample(n_seeds, draws, seed, "seeds").astype(np.float64)
+    weighted, found = (weights * values, weights), []
+    for block in _blocks(draws, n_items):
+        drawn = by_item[block].astype(np.float64)
+        totals = [np.einsum("csi,bi->bcs", x, drawn, optimize=True) for x in weighted]
+        found.append(_divide(*(np.einsum("bcs,bs->bc", total, by_seed[block]) for total in totals)))
+    return np.concatenate(found)
 
 
 def _linearise(values: np.ndarray, weights: np.ndarray, ratios: np.ndarray, statistic: Statistic) -> np.ndarray:

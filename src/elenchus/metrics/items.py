@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,18 +19,23 @@ class Stack:
     """The items of one subject over several seeds.
 
     values, weights: {part: (seeds, items)}, weight 0 where a seed has no such item. items: their names, sorted.
-    crossed: whether all seeds hold the same items.
+    present: (seeds, items), whether a seed holds the item.
     """
 
     values: dict[str, np.ndarray]
     weights: dict[str, np.ndarray]
     items: tuple[str, ...]
-    crossed: bool
+    present: np.ndarray
+
+    @property
+    def crossed(self) -> bool:
+        """Return whether all seeds hold the same items."""
+        return bool(self.present.all())
 
     def arrays(self, metric: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return (values, weights) of a metric's parts, each (parts, seeds, items)."""
-        parts = catalogue.parts_of(metric)
-        return np.stack([self.values[p] for p in parts]), np.stack([self.weights[p] for p in parts])
+        """Return (values, weights) of a metric's parts, each (parts, seeds, items); a part that is not there has weight 0."""
+        parts, none = catalogue.parts_of(metric), np.zeros(self.present.shape)
+        return tuple(np.stack([of.get(p, none) for p in parts]) for of in (self.values, self.weights))
 
     def of_seeds(self, at: slice) -> Stack:
         """Return the stack of some of the seeds."""
@@ -37,30 +43,82 @@ class Stack:
             {p: v[at] for p, v in self.values.items()},
             {p: w[at] for p, w in self.weights.items()},
             self.items,
-            self.crossed,
+            self.present[at],
         )
 
+    def over(self, items: Sequence[str]) -> Stack:
+        """Return the stack over `items`, its own and others, sorted; what it lacks has weight 0."""
+        if tuple(items) == self.items:
+            return self
+        at = np.searchsorted(np.array(items), np.array(self.items))
 
-def stack(tables: list[pd.DataFrame]) -> Stack:
-    """Return the stack of one `items` table a seed; ValueError where a table holds an item of a metric twice."""
-    names = [np.unique(t["item"].to_numpy(dtype=object).astype(str)) for t in tables]
-    items = np.unique(np.concatenate(names))
-    parts = sorted({p for t in tables for p in t["metric"].unique()})
-    values = np.zeros((len(parts), len(tables), len(items)))
-    weights = np.zeros_like(values)
-    for s, table in enumerate(tables):
-        at = (
-            np.searchsorted(parts, table["metric"].to_numpy(dtype=object).astype(str)),
-            np.searchsorted(items, table["item"].to_numpy(dtype=object).astype(str)),
-        )
-        flat = at[0] * len(items) + at[1]
-        if len(np.unique(flat)) != len(flat):
+        def spread(a: np.ndarray) -> np.ndarray:
+            wider = np.zeros((len(a), len(items)), a.dtype)
+            wider[:, at] = a
+            return wider
+
+        values, weights = ({p: spread(a) for p, a in of.items()} for of in (self.values, self.weights))
+        return Stack(values, weights, tuple(items), spread(self.present))
+
+
+def stack(tables: Sequence[Iterable[pd.DataFrame]], parts: Iterable[str] | None = None) -> Stack:
+    """Return the stack of one `items` table a seed, each in pieces; ValueError where it holds an item of a metric twice.
+
+    parts: those wanted, None for all. In memory are 20 bytes of each row of the tables.
+    """
+    wanted = None if parts is None else set(parts)
+    items, names = _Codes(), _Codes()
+    coded = [[_code(piece, items, names, wanted) for piece in pieces] for pieces in tables]
+    (item_place, item_names), (part_place, part_names) = items.sorted(), names.sorted()
+    n = len(item_names)
+    values = np.zeros((len(part_names), len(tables), n))
+    weights, present = np.zeros_like(values), np.zeros((len(tables), n), dtype=bool)
+    for s, pieces in enumerate(coded):
+        for part, item, value, weight, held in pieces:
+            at = part_place[part], s, item_place[item]
+            values[at], weights[at] = np.where(weight > 0, value, 0.0), weight
+            present[s, item_place[held]] = True
+        flat = [part.astype(np.int64) * n + item for part, item, *_ in pieces]
+        if len(np.unique(np.concatenate(flat or [[]]))) != sum(map(len, flat)):
             raise ValueError("an items table holds an item of a metric twice")
-        weight = table["weight"].to_numpy(dtype=float)
-        values[at[0], s, at[1]] = np.where(weight > 0, table["value"].to_numpy(dtype=float), 0.0)
-        weights[at[0], s, at[1]] = weight
-    crossed = all(len(n) == len(items) for n in names)
-    return Stack(dict(zip(parts, values)), dict(zip(parts, weights)), tuple(map(str, items)), crossed)
+    return Stack(dict(zip(part_names, values)), dict(zip(part_names, weights)), tuple(item_names), present)
+
+
+class _Codes:
+    """Numbers for names, in the order in which they are met."""
+
+    def __init__(self):
+        self.of: dict[str, int] = {}
+
+    def code(self, names) -> np.ndarray:
+        """Return the number of each name."""
+        import pandas as pd
+
+        places, met = pd.factorize(names)
+        return np.array([self.of.setdefault(str(name), len(self.of)) for name in met], np.int32)[places]
+
+    def sorted(self) -> tuple[np.ndarray, list[str]]:
+        """Return (the place of each number among the sorted names, these)."""
+        names = sorted(self.of)
+        place = np.empty(len(names), np.int64)
+        place[[self.of[name] for name in names]] = np.arange(len(names))
+        return place, names
+
+
+def _code(piece: pd.DataFrame, items: _Codes, names: _Codes, wanted: set[str] | None) -> tuple[np.ndarray, ...]:
+    """Return (part, item, value, weight) of each row, and the items of all rows, wanted or not; parts, items as numbers."""
+    item = items.code(piece["item"])
+    held = np.unique(item)
+    if wanted is not None:
+        kept = piece["metric"].isin(wanted).to_numpy()
+        piece, item = piece[kept], item[kept]
+    return (
+        names.code(piece["metric"]),
+        item,
+        piece["value"].to_numpy(dtype=float),
+        piece["weight"].to_numpy(dtype=float),
+        held,
+    )
 
 
 def measured(of: Stack) -> list[str]:
@@ -76,31 +134,29 @@ def interval(of: Stack, metric: str, seed: int = 0) -> bootstrap.Interval:
     return bootstrap.interval(*of.arrays(metric), facts.statistic, seed=seed, crossed=of.crossed, bounds=facts.bounds)
 
 
-def difference(
-    better: list[pd.DataFrame], than: list[pd.DataFrame] | None, metric: str, seed: int = 0
-) -> bootstrap.Difference:
-    """Return metric(better) - metric(than), paired by seed (the lists' order) and item; metric(better) where than is None.
+def difference(better: Stack, than: Stack | None, metric: str, seed: int = 0) -> bootstrap.Difference:
+    """Return metric(better) - metric(than), paired by seed and item; metric(better) where than is None.
 
     ValueError where the two were not measured on the same items, or in different numbers of seeds.
     """
     facts = catalogue.find(metric)
     if than is None:
-        of = stack(better)
         return bootstrap.difference(
-            of.arrays(metric), None, facts.statistic, seed=seed, crossed=of.crossed, bounds=facts.bounds
+            better.arrays(metric), None, facts.statistic, seed=seed, crossed=better.crossed, bounds=facts.bounds
         )
-    if len(better) != len(than):
-        raise ValueError(f"{len(better)} seeds against {len(than)}")
-    for s, (a, b) in enumerate(zip(better, than, strict=True)):
-        if set(a["item"]) != set(b["item"]):
-            raise ValueError(f"seed number {s + 1} of {len(better)}: measured on different problems, so not paired")
-    both, n = stack([*better, *than]), len(better)
+    if len(better.present) != len(than.present):
+        raise ValueError(f"{len(better.present)} seeds against {len(than.present)}")
+    every = sorted({*better.items, *than.items})
+    better, than = better.over(every), than.over(every)
+    for s, (a, b) in enumerate(zip(better.present, than.present, strict=True)):
+        if (a != b).any():
+            raise ValueError(f"seed number {s + 1} of {len(better.present)}: measured on different problems, so not paired")
     low, high = facts.bounds or (None, None)
     return bootstrap.difference(
-        both.of_seeds(slice(0, n)).arrays(metric),
-        both.of_seeds(slice(n, None)).arrays(metric),
+        better.arrays(metric),
+        than.arrays(metric),
         facts.statistic,
         seed=seed,
-        crossed=both.crossed,
+        crossed=better.crossed,
         bounds=(low - high, high - low) if facts.bounds else None,
     )

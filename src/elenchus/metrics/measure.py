@@ -75,8 +75,8 @@ def policy(
 ) -> pd.DataFrame:
     """Return the parts of a policy: pass@k, pass@k-s, majority@k, diversity, soundness; with scores best@k, reward@k-s.
 
-    ks: empty for powers of two up to the samples a problem has, and that number itself. s: counts of different right
-    solutions, measured at the largest k. Raises UserError where a k is above the samples of some problem.
+    ks: sample counts (`sample_counts`). s: counts of different right solutions, measured at the largest k. Raises
+    UserError where a k is above the samples of some problem.
     """
     parts = Parts(problems)
     codes = parts.codes(solutions["problem_id"].tolist())
@@ -89,8 +89,7 @@ def policy(
     pools: list[list[int]] = [[] for _ in parts.problems]
     for row, code in enumerate(codes):
         pools[code].append(row)
-    fewest = min((len(pool) for pool in pools if pool), default=0)
-    ks = _ks(ks, fewest)
+    ks = sample_counts(ks, min((len(pool) for pool in pools if pool), default=0))
     steps = [tuple(x) for x in solutions["steps"]]
     answers = [a if ok else None for a, ok in zip(solutions["answer"].tolist(), parsed)]
     groups = [passk.groups_of([steps[i] for i in pool if right[i]]) for pool in pools]
@@ -126,7 +125,12 @@ def policy(
 
 
 def vote(
-    solutions: pd.DataFrame, critiques: pd.DataFrame, problems: Sequence[str], *, ks: Sequence[int] = (), seed: int = 0
+    solutions: pd.DataFrame,
+    critiques: pd.DataFrame,
+    problems: Sequence[str],
+    *,
+    ks: Sequence[int] = (),
+    seed: int = 0,
 ) -> pd.DataFrame:
     """Return the parts of a vote that a critic filters (RefCritic, 2507.15024): majority@k, filtered_majority@k, gains.
 
@@ -143,7 +147,7 @@ def vote(
     pools = [np.flatnonzero(codes == p) for p in range(len(parts.problems))]
     seen = np.array([len(pool) > 0 for pool in pools], dtype=float)
     gains = {}
-    for k in [k for k in _ks(ks, min((len(pool) for pool in pools if len(pool)), default=0)) if k > 2]:
+    for k in [k for k in sample_counts(ks, min((len(pool) for pool in pools if len(pool)), default=0)) if k > 2]:
         plain, filtered = (
             np.array(
                 [
@@ -164,8 +168,11 @@ def vote(
     return parts.rows()
 
 
-def _ks(ks: Sequence[int], fewest: int) -> list[int]:
-    """Return the ks to measure; UserError for one above the samples."""
+def sample_counts(ks: Sequence[int], fewest: int) -> list[int]:
+    """Return the counts to measure metrics @k at; UserError for one above the samples.
+
+    ks: those asked for; empty for powers of two up to `fewest`, the samples that every solved problem has, and that number.
+    """
     if not ks:
         return sorted({2**e for e in range(fewest.bit_length()) if 2**e <= fewest} | ({fewest} - {0}))
     if max(ks) > fewest:
@@ -174,12 +181,12 @@ def _ks(ks: Sequence[int], fewest: int) -> list[int]:
 
 
 def critic(
-    critiques: pd.DataFrame, drafts: Sequence[Draft], problems: Sequence[str], *, steps: bool = True
+    critiques: pd.DataFrame, drafts: Sequence[Draft], problems: Sequence[str], *, steps: bool = True, voted: bool = False
 ) -> pd.DataFrame:
     """Return the parts of a critic: first errors, verdicts, calibration; with `steps`, single findings too.
 
     One row of `critiques` counts once; drafts: the parsed solutions that they are about. steps: check every draft's
-    steps exactly, for unit precision, recall and fixes.
+    steps exactly, for unit precision, recall and fixes. voted: solutions have several critiques, whose majority counts.
     """
     parts = Parts(problems)
     of = {d.id: d for d in drafts}
@@ -200,7 +207,8 @@ def critic(
     parts.ratio("verdict_accuracy_right", codes, verdict_hit, correct)
     parts.ratio("verdict_accuracy_wrong", codes, verdict_hit, ~correct)
     _calibration(parts, codes, critiques["confidence"].to_numpy(dtype=float), verdict_hit, parsed)
-    _votes(parts, critiques, of)
+    if voted:
+        _votes(parts, critiques, of)
     if steps:
         _units(parts, codes, critiques, about)
     return parts.rows()
@@ -218,9 +226,7 @@ def _calibration(parts: Parts, codes: np.ndarray, confidence: np.ndarray, hit: n
 
 
 def _votes(parts: Parts, critiques: pd.DataFrame, of: dict[str, Draft]) -> None:
-    """Add the accuracies of the majority of several critiques of one solution, where there are several."""
-    if len(critiques) == critiques["solution_id"].nunique():
-        return
+    """Add the accuracies of the majority of the critiques of each solution."""
     said: dict[str, list[int | None]] = {}
     first = critiques["first_error"].to_numpy(dtype=float, na_value=np.nan)
     for solution, f in zip(critiques["solution_id"], first, strict=True):

@@ -11,10 +11,12 @@ Departures
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import Field
 
+from elenchus import slices, tables
 from elenchus.errors import UserError
 from elenchus.job import Job
 from elenchus.stages import LAPTOP, Estimate, Lengths, StageParams
@@ -71,42 +73,56 @@ def run(job: Job) -> None:
     for name in needed:
         if name not in job.inputs:
             raise UserError(f"evaluating {which!r} needs the input `{name}`; it has {', '.join(sorted(job.inputs))}")
-    rows = _parts(job)
-    job.write("items", rows)
-    job.write("metrics", summarise(rows, job.derive("bootstrap")))
+    whole = _whole(job)
+    with job.writing("items") as (add,):
+        for part in slices.walk(job, INPUTS, "problems", *needed, *(["scores"] if which == "policy" else [])):
+            add(_parts(job, part, whole))
+    job.write("metrics", summarise(tables.pieces("items", job.out / "items.parquet"), job.derive("bootstrap")))
 
 
-def _parts(job: Job):
-    """Return the `items` table of what is measured."""
+def _whole(job: Job) -> dict:
+    """Return what a slice's parts need to know of all of them: the counts @k, and whether solutions have several critiques."""
+    from elenchus.metrics import measure
+
+    p = job.params
+    if p.which in ("policy", "agent", "vote"):
+        problems = job.inputs["solutions"].columns("solutions", ["problem_id"])["problem_id"]
+        return {"ks": measure.sample_counts(p.ks, int(problems.value_counts().min()) if len(problems) else 0)}
+    if p.which == "critic":
+        return {"voted": bool((job.inputs["critiques"].columns("critiques", ["sample"])["sample"] > 0).any())}
+    return {}
+
+
+def _parts(job: Job, part: dict, whole: dict):
+    """Return the rows of `items` of one slice."""
     from elenchus.critics.drafts import by_id, drafts
     from elenchus.metrics import agent, measure, search
 
-    p = job.params
-    frame = job.inputs["problems"].table("problems")
-    names = sorted(frame["problem_id"])
-    subject = job.inputs[NEEDS[p.which]].table(NEEDS[p.which])
+    p, frame = job.params, part["problems"]
+    names, subject, seed = sorted(frame["problem_id"]), part[NEEDS[p.which]], job.derive("majority")
     if p.which == "step_pairs":
         return search.step_pairs(subject, by_id(frame), names)
     if p.which == "values":
         return search.values(subject, by_id(frame), names)
-    solutions = job.inputs["solutions"].table("solutions")
-    seed = job.derive("majority")
+    solutions = part["solutions"]
     if p.which == "policy":
-        scores = job.inputs["scores"].table("scores") if "scores" in job.inputs else None
-        return measure.policy(solutions, names, ks=p.ks, s=p.s, scores=scores, seed=seed)
+        return measure.policy(solutions, names, s=p.s, scores=part.get("scores"), seed=seed, **whole)
     if p.which == "agent":
-        return agent.agent(solutions, frame, ks=p.ks, s=p.s, seed=seed)
+        return agent.agent(solutions, frame, s=p.s, seed=seed, **whole)
     if p.which == "critic":
-        return measure.critic(subject, drafts(solutions, frame), names, steps=p.steps)
+        return measure.critic(subject, drafts(solutions, frame), names, steps=p.steps, **whole)
     if p.which == "vote":
-        return measure.vote(solutions, subject, names, ks=p.ks, seed=seed)
+        return measure.vote(solutions, subject, names, seed=seed, **whole)
     if p.which == "pairs":
         return measure.pairs(subject, drafts(solutions, frame), names, filtered=p.filtered)
     return measure.correction(subject, solutions, names)
 
 
-def summarise(rows, seed: int) -> list[dict]:
-    """Return the rows of `metrics`: all metrics that the parts allow, over their problems. n: problems with weight."""
+def summarise(rows: Iterable, seed: int) -> list[dict]:
+    """Return the rows of `metrics`: all metrics that the parts allow, over their problems. n: problems with weight.
+
+    rows: the `items` table, in pieces.
+    """
     from elenchus.metrics import items
 
     of, found = items.stack([rows]), []

@@ -200,7 +200,7 @@ def _measure(job: Job, frame, attacked: list, ends: dict) -> None:
     parts.ratio("sneaks_won", codes, np.array([o == "fooled" for o in outcomes]))
     rows = parts.rows()
     job.write("items", rows)
-    job.write("metrics", summarise(rows, job.derive("bootstrap")))
+    job.write("metrics", summarise([rows], job.derive("bootstrap")))
 
 
 def estimate(params: Params, rows: dict[str, int], tokens: Lengths = LAPTOP) -> Estimate:

@@ -44,7 +44,7 @@ def run(job: Job) -> None:
     attempts, items, published = grading.answers(job)
     job.write("attempts", attempts)
     job.write("items", items)
-    job.write("metrics", summarise(items, job.derive("bootstrap")))
+    job.write("metrics", summarise([items], job.derive("bootstrap")))
     job.write_json("published", published)
 
 

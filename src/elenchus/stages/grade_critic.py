@@ -40,7 +40,7 @@ def run(job: Job) -> None:
     verdicts, items, published = judging.verdicts(job)
     job.write("verdicts", verdicts)
     job.write("items", items)
-    job.write("metrics", summarise(items, job.derive("bootstrap")))
+    job.write("metrics", summarise([items], job.derive("bootstrap")))
     job.write_json("published", published)
 
 

@@ -59,7 +59,7 @@ def run(job: Job) -> None:
     job.write("judgements", rows)
     items = measure.steps(rows, sorted(frame["problem_id"]))
     job.write("items", items)
-    job.write("metrics", summarise(items, job.derive("bootstrap")))
+    job.write("metrics", summarise([items], job.derive("bootstrap")))
 
 
 def _row(case, unit, reply) -> dict:

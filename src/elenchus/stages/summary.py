@@ -5,6 +5,8 @@ Every comparison says its effect size and the difference that it could have foun
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from elenchus.errors import UserError
@@ -65,27 +67,29 @@ def run(job: Job) -> None:
     p = job.params
     if len(p.labels) != len(job.inputs["evaluations"]):
         raise UserError(f"{len(p.labels)} labels for {len(job.inputs['evaluations'])} evaluations; give one for each")
-    tables = _tables(p.labels, [e.table("items") for e in job.inputs["evaluations"]])
+    given = _given(p.labels, job.inputs["evaluations"])
     rows = []
-    for done, (subject, by_seed) in enumerate(tables.items(), 1):
+    for done, (subject, by_seed) in enumerate(given.items(), 1):
         rows += _measure(subject, by_seed, job.derive("bootstrap"))
-        job.progress(done, len(tables), "subjects measured")
+        job.progress(done, len(given), "subjects measured")
     job.write("summary", rows)
-    compared = [_compare(c, tables, job.derive("bootstrap")) for c in p.comparisons]
+    compared = [_compare(c, given, job.derive("bootstrap")) for c in p.comparisons]
     job.write_json("summary", {"comparisons": compared, "seeds": sorted({label.seed for label in p.labels})})
 
 
-def _tables(labels: tuple[Label, ...], frames: list) -> dict[Subject, dict[int, object]]:
-    """Return {subject: {seed: its items}}; several evaluations of a subject (as critic, as corrector) are joined."""
-    import pandas as pd
-
+def _given(labels: tuple[Label, ...], evaluations: list) -> dict[Subject, dict[int, list]]:
+    """Return {subject: {seed: its evaluations}}; a subject may have several (as critic, as corrector)."""
     grouped: dict[Subject, dict[int, list]] = {}
-    for label, frame in zip(labels, frames, strict=True):
-        grouped.setdefault(label.of, {}).setdefault(label.seed, []).append(frame)
-    return {
-        subject: {seed: pd.concat(parts, ignore_index=True) for seed, parts in sorted(by_seed.items())}
-        for subject, by_seed in grouped.items()
-    }
+    for label, result in zip(labels, evaluations, strict=True):
+        grouped.setdefault(label.of, {}).setdefault(label.seed, []).append(result)
+    return {subject: dict(sorted(by_seed.items())) for subject, by_seed in grouped.items()}
+
+
+def _stack(seeds: Iterable[list], parts: Iterable[str] | None = None):
+    """Return the stack of the items of each seed's evaluations."""
+    from elenchus.metrics import items
+
+    return items.stack([(piece for e in several for piece in e.pieces("items")) for several in seeds], parts)
 
 
 def _measure(subject: Subject, by_seed: dict, seed: int) -> list[dict]:
@@ -93,7 +97,7 @@ def _measure(subject: Subject, by_seed: dict, seed: int) -> list[dict]:
     from elenchus.metrics import items
 
     try:
-        of = items.stack(list(by_seed.values()))
+        of = _stack(by_seed.values())
     except ValueError as e:
         raise UserError(f"{subject}: {e}; give evaluations of different things different subjects") from None
     rows = []
@@ -109,29 +113,27 @@ def _measure(subject: Subject, by_seed: dict, seed: int) -> list[dict]:
     return [r for r in rows if r["value"] == r["value"]]
 
 
-def _compare(c: Comparison, tables: dict[Subject, dict[int, object]], seed: int) -> dict:
+def _compare(c: Comparison, given: dict[Subject, dict[int, list]], seed: int) -> dict:
     """Return a comparison's numbers over the seeds that both sides have; null where there is no number."""
     from dataclasses import asdict
 
     from elenchus.metrics import catalogue, items
 
-    catalogue.find(c.metric)
+    parts = catalogue.parts_of(c.metric)
     asked = {name: of for name in ("better", "than") if (of := getattr(c, name)) is not None}
     for subject in asked.values():
-        if subject not in tables:
-            known = "; ".join(map(str, tables))
+        if subject not in given:
+            known = "; ".join(map(str, given))
             raise UserError(f"comparison {c.name!r}: nothing was measured of {subject}. Measured: {known}")
-    both = sorted(set.intersection(*(set(tables[subject]) for subject in asked.values())))
+    both = sorted(set.intersection(*(set(given[subject]) for subject in asked.values())))
     if not both:
         raise UserError(f"comparison {c.name!r}: {c.better} and {c.than} share no seed")
-    sides = {name: [tables[subject][s] for s in both] for name, subject in asked.items()}
+    sides = {name: _stack([given[subject][s] for s in both], parts) for name, subject in asked.items()}
     values = {"than_value": 0.0}
-    for name, frames in sides.items():
-        of = items.stack(frames)
+    for name, of in sides.items():
         if c.metric not in catalogue.computable(of.values):  # measured, but of nothing (no step flagged): no number
-            raise UserError(
-                f"comparison {c.name!r}: {asked[name]} has no {c.metric}; it has {', '.join(items.measured(of))}"
-            )
+            has = items.measured(_stack([given[asked[name]][s] for s in both]))
+            raise UserError(f"comparison {c.name!r}: {asked[name]} has no {c.metric}; it has {', '.join(has)}")
         values[f"{name}_value"] = items.interval(of, c.metric, seed).value
     try:
         found = asdict(items.difference(sides["better"], sides.get("than"), c.metric, seed))
