@@ -8,7 +8,8 @@ problems' names.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,7 @@ class _Table:
     places: np.ndarray = field(default_factory=lambda: np.empty(0, np.int32))
     last: tuple[int, pa.Table | None] = (-1, None)  # the row group that was read last, which the next slice begins in
 
-    def keys(self) -> Iterator[pa.Array]:
+    def problems(self) -> Iterator[pa.Array]:
         """Yield the problem of each row, a row group at a time."""
         for group in range(self.file.num_row_groups):
             column = self.file.read_row_group(group, columns=[self.key])[self.key].combine_chunks()
@@ -60,12 +61,12 @@ def walk(job: Job, inputs: Mapping[str, str], *names: str) -> Iterator[dict[str,
     opened = {name: [_open(kinds[name], r) for r in _several(results)] for name, results in given.items()}
     places: dict[str, int] = {}
     for table in opened[names[0]]:
-        for keys in table.keys():
+        for keys in table.problems():
             for problem in keys.unique().to_pylist():
                 places.setdefault(problem, len(places))
     known = places
     if "problems" in given and names[0] != "problems":
-        known = {problem for keys in opened["problems"][0].keys() for problem in keys.to_pylist()}
+        known = {problem for keys in opened["problems"][0].problems() for problem in keys.to_pylist()}
     for name, own in opened.items():
         for table in own:
             _place(name, table, places, known if "problems" in given and name != "problems" else None)
@@ -74,6 +75,20 @@ def walk(job: Job, inputs: Mapping[str, str], *names: str) -> Iterator[dict[str,
     for low, high in _cuts(counts, len(places)):
         found = {name: [_rows(table, low, high) for table in own] for name, own in opened.items()}
         yield {name: found[name] if isinstance(of, list) else found[name][0] for name, of in given.items()}
+
+
+def picked(batches: Iterable[Sequence], places: Sequence[int]) -> Iterator[list]:
+    """Yield of each batch what stands at `places`, sorted, which are counted over all batches."""
+    done = 0
+    for batch in batches:
+        yield at(batch, places, done)
+        done += len(batch)
+
+
+def at(batch: Sequence, places: Sequence[int], done: int) -> list:
+    """Return what stands at `places` in a batch that has `done` things before it."""
+    own = places[bisect_left(places, done) : bisect_left(places, done + len(batch))]
+    return [batch[i - done] for i in own]
 
 
 def _several(results: Result | list[Result]) -> list[Result]:
@@ -96,7 +111,7 @@ def _problems_of(solution_ids: pa.Array) -> pa.Array:
 def _place(name: str, table: _Table, places: dict[str, int], known: Mapping | set | None) -> None:
     """Find the place of each row's problem; UserError for one that is not among the `known`."""
     found = []
-    for keys in table.keys():
+    for keys in table.problems():
         coded = keys.dictionary_encode()
         ids = coded.dictionary.to_pylist()
         lost = [problem for problem in ids if known is not None and problem not in known]

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-GROUP_ROWS = 32_768  # of a joined table's row groups: what a reader of pieces has in memory
+GROUP_ROWS = 32_768  # of a table's row groups: what a reader of pieces has in memory
+BUFFER = 4096  # rows that a writer has as plain dicts
 
 # Type names: str, int, float, bool, and lists of them. "?" marks a column that may hold nulls.
 SCHEMAS: dict[str, dict[str, str]] = {
@@ -239,20 +240,37 @@ def writing(name: str, path: Path) -> Iterator[Callable[[pd.DataFrame | list[dic
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    waiting = schema(name).empty_table()
+    empty = schema(name).empty_table()
+    rows: list[dict] = []  # not yet in Arrow
+    waiting: list[pa.Table] = []  # not yet written
+
+    def flush(least: int) -> None:
+        """Write the row groups that are full, once `least` rows wait."""
+        if rows:
+            waiting.append(_arrow(name, rows))
+            rows.clear()
+        if sum(map(len, waiting)) > least:
+            table = pa.concat_tables(waiting)
+            while len(table) > GROUP_ROWS:
+                out.write_table(table.slice(0, GROUP_ROWS).combine_chunks())
+                table = table.slice(GROUP_ROWS)
+            waiting[:] = [table.combine_chunks()]
 
     def add(frame: pd.DataFrame | list[dict] | pa.Table) -> int:
-        nonlocal waiting
-        table = frame.cast(waiting.schema) if isinstance(frame, pa.Table) else _arrow(name, frame)
-        waiting = pa.concat_tables([waiting, table])
-        while len(waiting) > GROUP_ROWS:
-            out.write_table(waiting.slice(0, GROUP_ROWS).combine_chunks())
-            waiting = waiting.slice(GROUP_ROWS).combine_chunks()
-        return len(table)
+        if isinstance(frame, list):
+            rows.extend(frame)
+            if len(rows) > BUFFER:
+                flush(GROUP_ROWS)
+        else:
+            flush(GROUP_ROWS)
+            waiting.append(frame.cast(empty.schema) if isinstance(frame, pa.Table) else _arrow(name, frame))
+            flush(GROUP_ROWS)
+        return len(frame)
 
-    with pq.ParquetWriter(path, waiting.schema, compression="zstd") as out:
+    with pq.ParquetWriter(path, empty.schema, compression="zstd") as out:
         yield add
-        out.write_table(waiting.combine_chunks())
+        flush(GROUP_ROWS)
+        out.write_table(pa.concat_tables([empty, *waiting]).combine_chunks())
 
 
 def _arrow(name: str, frame: pd.DataFrame | list[dict]) -> pa.Table:

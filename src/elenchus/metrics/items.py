@@ -150,7 +150,9 @@ def difference(better: Stack, than: Stack | None, metric: str, seed: int = 0) ->
     better, than = better.over(every), than.over(every)
     for s, (a, b) in enumerate(zip(better.present, than.present, strict=True)):
         if (a != b).any():
-            raise ValueError(f"seed number {s + 1} of {len(better.present)}: measured on different problems, so not paired")
+            raise ValueError(
+                f"seed number {s + 1} of {len(better.present)}: measured on different problems, so not paired"
+            )
     low, high = facts.bounds or (None, None)
     return bootstrap.difference(
         better.arrays(metric),

@@ -181,7 +181,12 @@ def sample_counts(ks: Sequence[int], fewest: int) -> list[int]:
 
 
 def critic(
-    critiques: pd.DataFrame, drafts: Sequence[Draft], problems: Sequence[str], *, steps: bool = True, voted: bool = False
+    critiques: pd.DataFrame,
+    drafts: Sequence[Draft],
+    problems: Sequence[str],
+    *,
+    steps: bool = True,
+    voted: bool = False,
 ) -> pd.DataFrame:
     """Return the parts of a critic: first errors, verdicts, calibration; with `steps`, single findings too.
 

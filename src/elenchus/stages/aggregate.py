@@ -16,7 +16,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from elenchus import seeds
+from elenchus import seeds, slices
 from elenchus.errors import UserError
 from elenchus.job import Job
 from elenchus.stages import LAPTOP, Estimate, Lengths, StageParams
@@ -52,27 +52,37 @@ def run(job: Job) -> None:
     from elenchus.critics.format import parse, render
 
     p = job.params
-    said = several.by_solution(c.table("critiques") for c in job.inputs["critiques"])
-    if p.method == "single" and not any(p.single in texts for texts in said.values()):
-        names = sorted({n for texts in said.values() for n in texts})
-        raise UserError(f"method single: no critic {p.single!r}; critics: {', '.join(names)}")
-    merged, units = [], []
-    for draft in drafts(job.inputs["solutions"].table("solutions"), job.inputs["problems"].table("problems")):
-        critiques = several.read(draft, said.get(draft.id, {}))
-        readable = {name: c for name, c in critiques.items() if c.parsed}
-        judged = aggregate.judge(readable, draft.truth(), p.judge_noise, seeds.rng(job.seed, "judge", draft.id))
-        units += _unit_rows(draft, critiques, judged, p.keep)
-        chosen = _merge(p, readable, judged, len(draft.steps))
-        if chosen is None:
-            continue
-        text = render(chosen)
-        critique = parse(text, len(draft.steps), draft.family.error_types())
-        agree = sum(c.verdict == critique.verdict for c in readable.values()) / len(readable)
-        merged.append(rows.row(draft, p.name, 0, text, critique, confidence=agree))
-    if p.method == "units":
-        job.cost.oracle_calls += len(units)
-    job.write("critiques", merged)
-    job.write("units", units)
+    if p.method == "single":
+        _check_single(job)
+    with job.writing("critiques", "units") as (add_critiques, add_units):
+        for part in slices.walk(job, INPUTS, "solutions", "problems", "critiques"):
+            said, merged, units = several.by_solution(part["critiques"]), [], []
+            for draft in drafts(part["solutions"], part["problems"]):
+                critiques = several.read(draft, said.get(draft.id, {}))
+                readable = {name: c for name, c in critiques.items() if c.parsed}
+                judged = aggregate.judge(readable, draft.truth(), p.judge_noise, seeds.rng(job.seed, "judge", draft.id))
+                units += _unit_rows(draft, critiques, judged, p.keep)
+                chosen = _merge(p, readable, judged, len(draft.steps))
+                if chosen is None:
+                    continue
+                text = render(chosen)
+                critique = parse(text, len(draft.steps), draft.family.error_types())
+                agree = sum(c.verdict == critique.verdict for c in readable.values()) / len(readable)
+                merged.append(rows.row(draft, p.name, 0, text, critique, confidence=agree))
+            if p.method == "units":
+                job.cost.oracle_calls += len(units)
+            add_critiques(merged)
+            add_units(units)
+
+
+def _check_single(job: Job) -> None:
+    """Raise UserError where no critic has the name that is asked for."""
+    from elenchus.critics import several
+
+    tables = (c.columns("critiques", ["critic", "sample"]).drop_duplicates() for c in job.inputs["critiques"])
+    names = {several.name_of(*row) for table in tables for row in table.itertuples(index=False)}
+    if job.params.single not in names:
+        raise UserError(f"method single: no critic {job.params.single!r}; critics: {', '.join(sorted(names))}")
 
 
 def _merge(p: Params, readable: dict, judged: list, n_steps: int) -> list | None:

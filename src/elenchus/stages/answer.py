@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from elenchus import slices
 from elenchus.errors import UserError
 from elenchus.job import Job
 from elenchus.stages import LAPTOP, Estimate, Lengths, StageParams
@@ -36,24 +37,22 @@ def run(job: Job) -> None:
     rule = job.params.rule
     if (rule == "majority") == ("scores" in job.inputs):
         raise UserError(f"rule {rule!r} {'takes no' if rule == 'majority' else 'needs the'} input `scores`")
-    table, scores = job.inputs["solutions"].table("solutions"), {}
-    if "scores" in job.inputs:
-        given = job.inputs["scores"].table("scores")
-        scores = dict(zip(given["solution_id"], given["score"], strict=True))
-    of: dict[str, list[dict]] = {}
-    for row in table[table["parsed"]].to_dict("records"):
-        of.setdefault(row["problem_id"], []).append(row)
-    rows = []
-    for problem in map(problems.from_row, job.inputs["problems"].table("problems").to_dict("records")):
-        if own := of.get(problem.id):
-            place = chosen(
-                [r["answer"] for r in own], [scores.get(r["solution_id"], 0.0) for r in own], rule, job.rng(problem.id)
-            )
-            rows.append(own[place])
-        else:
-            facts = {"finish": "length", "tokens": 0, "logprob": 0.0, "temperature": 0.0}
-            rows.append(solutions.read(problem, "", 0, solutions.tag(job.seed), **facts))
-    job.write("solutions", rows)
+    with job.writing("solutions") as (add,):
+        for part in slices.walk(job, INPUTS, "problems", "solutions", "scores"):
+            table, given = part["solutions"], part.get("scores")
+            scores = {} if given is None else dict(zip(given["solution_id"], given["score"], strict=True))
+            of: dict[str, list[dict]] = {}
+            for row in table[table["parsed"]].to_dict("records"):
+                of.setdefault(row["problem_id"], []).append(row)
+            rows = []
+            for problem in map(problems.from_row, part["problems"].to_dict("records")):
+                if own := of.get(problem.id):
+                    answers, worth = [r["answer"] for r in own], [scores.get(r["solution_id"], 0.0) for r in own]
+                    rows.append(own[chosen(answers, worth, rule, job.rng(problem.id))])
+                else:
+                    facts = {"finish": "length", "tokens": 0, "logprob": 0.0, "temperature": 0.0}
+                    rows.append(solutions.read(problem, "", 0, solutions.tag(job.seed), **facts))
+            add(rows)
 
 
 def chosen(answers: list[str], scores: list[float], rule: str, rng) -> int:

@@ -10,10 +10,12 @@ Departures
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 from pydantic import Field
 
+from elenchus import slices
 from elenchus.job import Job
 from elenchus.stages import LAPTOP, Estimate, Lengths, StageParams
 
@@ -42,29 +44,41 @@ THREADS = 1
 
 def run(job: Job) -> None:
     """Write the cases, wrong ones first, and the examples; a generator's lessons need cases by program."""
-    from elenchus.critics.drafts import drafts
     from elenchus.errors import UserError
 
     p = job.params
     if p.teach == "generator" and p.source != "corrupted":
         raise UserError(f"teach 'generator' needs source 'corrupted' (errors of a named type), found {p.source!r}")
-    found = drafts(job.inputs["solutions"].table("solutions"), job.inputs["problems"].table("problems"))
-    right, wrong = right_steps(found), wrong_steps(found) if p.source == "natural" else []
-    kinds: dict[str, str] = {}
-    draw = job.rng("draw")
-    if p.source == "corrupted":
-        from elenchus.critics import mistakes
-        from elenchus.critics.step import Case
+    draw, counts = job.rng("draw"), [0, 0]
+    for sides in _sides(job, draw):
+        counts = [n + len(side) for n, side in zip(counts, sides, strict=True)]
+    n = min(*counts, p.limit // 2 if p.limit else counts[0])
+    chosen = [sorted(draw.sample(range(count), n)) for count in counts]
+    with job.writing("cases", "examples") as (add_cases, add_examples):
+        for side, places in enumerate(chosen):  # made again, with the same draws: nothing but the places is kept
+            for found in slices.picked((sides[side] for sides in _sides(job, job.rng("draw"))), places):
+                cases = [case for case, _ in found]
+                add_cases([case.row() for case in cases])
+                if p.teach == "critic":
+                    add_examples(_judging(job, cases))
+                elif side == 0:
+                    add_examples(_sneaking(found))
 
-        for case in right:
+
+def _sides(job: Job, draw) -> Iterator[tuple[list, list]]:
+    """Yield (wrong, right) cases of each slice, each with the type of error that was put in, "" where none was."""
+    from elenchus.critics import mistakes
+    from elenchus.critics.drafts import drafts
+    from elenchus.critics.step import Case
+
+    for part in slices.walk(job, INPUTS, "solutions", "problems"):
+        found = drafts(part["solutions"], part["problems"])
+        right = right_steps(found)
+        wrong = [(case, "") for case in wrong_steps(found)] if job.params.source == "natural" else []
+        for case in right if job.params.source == "corrupted" else ():
             kind, step = mistakes.draw(case.problem, case.prefix, case.right, draw)
-            wrong.append(Case(f"{case.id}!", case.problem, case.prefix, step, case.right, "random"))
-            kinds[wrong[-1].id] = kind
-    n = min(len(right), len(wrong), p.limit // 2 if p.limit else len(wrong))
-    wrong = [wrong[i] for i in sorted(draw.sample(range(len(wrong)), n))]
-    right = [right[i] for i in sorted(draw.sample(range(len(right)), n))]
-    job.write("cases", [case.row() for case in (*wrong, *right)])
-    job.write("examples", _sneaking(wrong, kinds) if p.teach == "generator" else _judging(job, [*wrong, *right]))
+            wrong.append((Case(f"{case.id}!", case.problem, case.prefix, step, case.right, "random"), kind))
+        yield wrong, [(case, "") for case in right]
 
 
 def right_steps(drafts: list) -> list:
@@ -90,14 +104,13 @@ def wrong_steps(drafts: list) -> list:
     return found
 
 
-def _sneaking(wrong: list, kinds: dict[str, str]) -> list[dict]:
-    """Return the generator's lessons: the type of error, then the wrong step."""
+def _sneaking(wrong: list) -> list[dict]:
+    """Return the generator's lessons of (case, type of error): the type, then the wrong step."""
     from elenchus.critics import mistakes, step
     from elenchus.examples import example
 
     return [
-        example(c.id, c.problem.id, step.sneaking(c), "assistant", mistakes.announce(kinds[c.id], c.step))
-        for c in wrong
+        example(c.id, c.problem.id, step.sneaking(c), "assistant", mistakes.announce(kind, c.step)) for c, kind in wrong
     ]
 
 

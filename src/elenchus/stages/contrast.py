@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from elenchus import slices
 from elenchus.errors import UserError
 from elenchus.job import Job
 from elenchus.stages import LAPTOP, Estimate, Lengths, StageParams
@@ -46,44 +47,46 @@ def run(job: Job) -> None:
     p = job.params
     if p.aided and "trees" not in job.inputs:
         raise UserError("aided: the annotator sees the right branch of a tree; give the input `trees`, or aided: false")
-    table = job.inputs["solutions"].table("solutions")
-    node_of = dict(zip(table["solution_id"], table["sample"], strict=True))
-    found = drafts(table, job.inputs["problems"].table("problems"))
-    splits = _divergences(job) if "trees" in job.inputs else None
     dials = oracle.Dials(p.miss_rate, p.false_alarm_rate, p.wrong_fix_rate)
-    written, draw = [], job.rng("draw")
-    for problem in dict.fromkeys(d.problem.id for d in found):
-        own = [d for d in found if d.problem.id == problem]
-        right, wrong = [d for d in own if d.correct], [d for d in own if not d.correct]
-        if splits is not None:
-            wrong = [d for d in wrong if node_of[d.id] in splits.get(problem, {})]
-        if not right or not wrong:
-            continue
-        for draft in [*draw.sample(wrong, min(p.most, len(wrong))), draw.choice(right)]:
-            if not p.aided:
-                written.append(oracle.criticise(draft, p.annotator, dials, job.derive("oracle")))
-                continue
-            if draft.correct:
-                units = siblings.fine(draft)
-            else:
-                units = siblings.contrast(draft, *splits[problem][node_of[draft.id]])
-            text = render(units)
-            said = parse(text, len(draft.steps), draft.family.error_types())
-            written.append(rows.row(draft, p.annotator, 0, text, said, confidence=1.0))
-    if not written:
+    draw, made = job.rng("draw"), 0
+    with job.writing("critiques") as (add,):
+        for part in slices.walk(job, INPUTS, "solutions", "problems", "trees"):
+            table, written = part["solutions"], []
+            node_of = dict(zip(table["solution_id"], table["sample"], strict=True))
+            splits = _divergences(part["trees"]) if "trees" in part else None
+            of: dict[str, list] = {}
+            for draft in drafts(table, part["problems"]):
+                of.setdefault(draft.problem.id, []).append(draft)
+            for problem, own in of.items():
+                right, wrong = [d for d in own if d.correct], [d for d in own if not d.correct]
+                if splits is not None:
+                    wrong = [d for d in wrong if node_of[d.id] in splits.get(problem, {})]
+                if not right or not wrong:
+                    continue
+                for draft in [*draw.sample(wrong, min(p.most, len(wrong))), draw.choice(right)]:
+                    job.cost.oracle_calls += len(draft.steps)
+                    if not p.aided:
+                        written.append(oracle.criticise(draft, p.annotator, dials, job.derive("oracle")))
+                        continue
+                    if draft.correct:
+                        units = siblings.fine(draft)
+                    else:
+                        units = siblings.contrast(draft, *splits[problem][node_of[draft.id]])
+                    text = render(units)
+                    said = parse(text, len(draft.steps), draft.family.error_types())
+                    written.append(rows.row(draft, p.annotator, 0, text, said, confidence=1.0))
+            made += add(written)
+    if not made:
         raise UserError("0 problems have both a right and a wrong path: search or sample more, or take harder problems")
-    steps = {d.id: len(d.steps) for d in found}
-    job.cost.oracle_calls += sum(steps[row["solution_id"]] for row in written)
-    job.write("critiques", written)
 
 
-def _divergences(job: Job) -> dict[str, dict[int, tuple[int, str]]]:
+def _divergences(nodes) -> dict[str, dict[int, tuple[int, str]]]:
     """Return {problem: {wrong leaf: (index of the deviating step, the right branch's step there)}}."""
     from elenchus.critics import siblings
     from elenchus.stages.label import branches
 
     found = {}
-    for problem, tree in branches(job.inputs["trees"].table("nodes")).items():
+    for problem, tree in branches(nodes).items():
         found[problem] = {
             d.wrong: (d.at, tree[siblings.paths(tree, d.right)[d.at + 1]].step) for d in siblings.divergences(tree)
         }

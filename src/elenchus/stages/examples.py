@@ -7,10 +7,12 @@ RefCritic (2507.15024): critiques whose verdict is right and that mend (`keep: v
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 from pydantic import Field
 
+from elenchus import slices
 from elenchus.errors import UserError
 from elenchus.job import Job
 from elenchus.stages import LAPTOP, Estimate, Lengths, StageParams
@@ -21,6 +23,13 @@ RULES = {
     "refinements": ("all", "right", "mended", "kept_right"),
     "pairs": ("all",),
     "references": ("all",),
+}
+READ = {  # what is read for them, beside problems; that in whose order they are made comes first
+    "solutions": ("solutions",),
+    "critiques": ("critiques", "solutions"),
+    "refinements": ("refinements", "solutions", "critiques"),
+    "pairs": ("pairs",),
+    "references": (),
 }
 
 
@@ -52,53 +61,60 @@ THREADS = 1
 
 def run(job: Job) -> None:
     """Write the examples, in the order of what they are made of; unreadable critiques and solutions are left out."""
-    from elenchus import examples
-    from elenchus.critics.drafts import by_id
-
     p = job.params
     of = p.of
     if of == "auto":
         of = next((n for n in ("pairs", "refinements", "critiques", "solutions") if n in job.inputs), "references")
     if p.keep not in RULES[of]:
         raise UserError(f"keep {p.keep!r} says nothing of {of}; rules for them: {', '.join(RULES[of])}")
-    known = by_id(job.inputs["problems"].table("problems"))
-    if of == "references":
-        rows = examples.from_references(known.values())
-    elif of == "pairs":
-        rows = examples.from_pairs(_table(job, "pairs"))
-    elif of == "solutions":
-        rows = examples.from_solutions(known, _solutions(_table(job, "solutions"), p.keep))
-    elif of == "critiques":
-        rows = examples.from_critiques(known, _table(job, "solutions"), _critiques(job, p.keep))
-    else:
-        kept = _refinements(_table(job, "refinements"), p.keep)
-        rows = examples.from_refinements(known, _table(job, "solutions"), _table(job, "critiques"), kept)
-    if p.limit and len(rows) > p.limit:
-        rows = [rows[i] for i in sorted(job.rng("limit").sample(range(len(rows)), p.limit))]
-    job.write("examples", rows)
+    read = [*READ[of], *(["refinements"] if of == "critiques" and "mends" in p.keep else [])]
+    for name in read:
+        if name not in job.inputs:
+            raise UserError(f"examples of this kind need the input `{name}`")
+    made = _made(job, of, read)
+    total = sum(map(len, _made(job, of, read))) if p.limit else 0
+    if total > p.limit:
+        made = slices.picked(made, sorted(job.rng("limit").sample(range(total), p.limit)))
+    with job.writing("examples") as (add,):
+        for rows in made:
+            add(rows)
 
 
-def _table(job: Job, name: str):
-    """Return an input's table; UserError where the input is not given."""
-    if name not in job.inputs:
-        raise UserError(f"examples of this kind need the input `{name}`")
-    return job.inputs[name].table(name)
+def _made(job: Job, of: str, read: list[str]) -> Iterator[list[dict]]:
+    """Yield the examples of each slice."""
+    from elenchus import examples
+    from elenchus.critics.drafts import by_id
+
+    keep = job.params.keep
+    for part in slices.walk(job, INPUTS, *read, "problems"):
+        known = by_id(part["problems"])
+        if of == "references":
+            yield examples.from_references(known.values())
+        elif of == "pairs":
+            yield examples.from_pairs(part["pairs"])
+        elif of == "solutions":
+            yield examples.from_solutions(known, _solutions(part["solutions"], keep))
+        elif of == "critiques":
+            yield examples.from_critiques(known, part["solutions"], _critiques(part, keep))
+        else:
+            kept = _refinements(part["refinements"], keep)
+            yield examples.from_refinements(known, part["solutions"], part["critiques"], kept)
 
 
 def _solutions(table, keep: str):
     return table[table["parsed"] & (table["correct"] | (keep == "all"))]
 
 
-def _critiques(job: Job, keep: str):
+def _critiques(part: dict, keep: str):
     """Return the readable critiques that the rule keeps."""
-    table = _table(job, "critiques")
+    table = part["critiques"]
     table = table[table["parsed"]]
     if keep in ("mends", "verdict_and_mends"):
-        outcome = _table(job, "refinements").groupby("critique_id")["correct"].min()
+        outcome = part["refinements"].groupby("critique_id")["correct"].min()
         table = table[table["critique_id"].map(outcome).fillna(False).astype(bool)]
     if keep in ("all", "mends"):
         return table
-    solutions = _table(job, "solutions").set_index("solution_id")
+    solutions = part["solutions"].set_index("solution_id")
     about = solutions.loc[table["solution_id"]]
     if keep == "exact":
         return table[table["first_error"].to_numpy(dtype=float) == about["first_error"].to_numpy(dtype=float)]

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
-from elenchus import seeds
+from elenchus import seeds, slices
 from elenchus.errors import UserError
 from elenchus.job import Job
 from elenchus.stages import LAPTOP, Estimate, Lengths, StageParams
@@ -47,44 +47,42 @@ def run(job: Job) -> None:
     """
     from elenchus import problems, solutions
     from elenchus.critics import inject
+    from elenchus.stages import label
 
-    p, rows, labels = job.params, [], []
-    known = [problems.from_row(row) for row in job.inputs["problems"].table("problems").to_dict("records")]
-    for family in {problem.family for problem in known}:
-        inject.check_types(p.types, problems.load(family).error_types())
+    p, made, done, total = job.params, 0, 0, job.inputs["problems"].count("problems")
     facts = {"finish": "end", "tokens": 0, "logprob": 0.0, "temperature": 0.0}  # nobody sampled them
-    sources = _sources(job, known)
-    for done, (problem, several) in enumerate(sources, 1):
-        family = problems.load(problem.family)
-        for i in range(len(several) * p.n):
-            source = several[i // p.n]
-            rng = seeds.rng(job.seed, "inject", problem.id, i)
-            steps = list(source) if rng.random() < p.clean else _injected(p, problem, source, rng)
-            if steps is None:
-                continue
-            text = family.render(problem, steps)
-            row = solutions.read(problem, text, i, solutions.tag(job.seed), **facts)
-            right = [float(check.ok) for check in family.check_steps(problem, steps)]
-            rows.append(row)
-            labels.append(
-                {"path_id": row["solution_id"], "problem_id": problem.id, "steps": steps, "labels": right}
-                | {"source": "injected"}
-            )
-        job.progress(done, len(sources), "problems")
-    if not rows:
-        raise UserError(f"no solution of {len(known)} problems could take {p.fewest} to {p.most} errors of these types")
-    job.cost.oracle_calls += sum(len(row["steps"]) for row in rows)
-    job.write("solutions", rows)
-    job.write("labels", labels)
+    with job.writing("solutions", "labels") as (add_solutions, add_labels):
+        for part in slices.walk(job, INPUTS, "problems", "solutions"):
+            known = [problems.from_row(row) for row in part["problems"].to_dict("records")]
+            for family in {problem.family for problem in known}:
+                inject.check_types(p.types, problems.load(family).error_types())
+            for problem, several in _sources(part, known):
+                family, rows, labels = problems.load(problem.family), [], []
+                for i in range(len(several) * p.n):
+                    source = several[i // p.n]
+                    rng = seeds.rng(job.seed, "inject", problem.id, i)
+                    steps = list(source) if rng.random() < p.clean else _injected(p, problem, source, rng)
+                    if steps is None:
+                        continue
+                    text = family.render(problem, steps)
+                    rows.append(solutions.read(problem, text, i, solutions.tag(job.seed), **facts))
+                    right = [float(check.ok) for check in family.check_steps(problem, steps)]
+                    labels.append(label.row(rows[-1]["solution_id"], problem.id, steps, right, "injected"))
+                job.cost.oracle_calls += sum(len(row["steps"]) for row in rows)
+                made, done = made + add_solutions(rows), done + 1
+                add_labels(labels)
+                job.progress(done, total, "problems")
+    if not made:
+        raise UserError(f"no solution of {total} problems could take {p.fewest} to {p.most} errors of these types")
 
 
-def _sources(job: Job, known: list) -> list[tuple]:
+def _sources(part: dict, known: list) -> list[tuple]:
     """Return (problem, the right solutions' steps to put errors into), problem by problem."""
     from elenchus import problems
 
-    if "solutions" not in job.inputs:
+    if "solutions" not in part:
         return [(problem, [problems.load(problem.family).reference(problem)]) for problem in known]
-    table = job.inputs["solutions"].table("solutions")
+    table = part["solutions"]
     sound = table[table["parsed"] & table["correct"] & (table["first_error"] == -1)]
     steps: dict[str, list] = {}
     for problem_id, own in zip(sound["problem_id"], sound["steps"], strict=True):

@@ -9,10 +9,12 @@ Departures
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 from pydantic import Field
 
+from elenchus import slices
 from elenchus.engines.settings import Sampler
 from elenchus.errors import UserError
 from elenchus.job import Job
@@ -52,8 +54,6 @@ def run(job: Job) -> None:
     tree reads `trees`. checker and rollouts read `solutions` (parsed ones), or else the paths of `trees`; rollouts
     takes the `actor` too.
     """
-    from elenchus import problems
-
     p = job.params
     if p.source == "tree" and "trees" not in job.inputs:
         raise UserError("source 'tree' needs input `trees`")
@@ -61,15 +61,11 @@ def run(job: Job) -> None:
         raise UserError(f"source {p.source!r} needs input `solutions`, or `trees`")
     if (p.source == "rollouts") != ("actor" in job.inputs):
         raise UserError(f"source {p.source!r} {'needs' if p.source == 'rollouts' else 'takes no'} input `actor`")
-    known = {
-        row["problem_id"]: problems.from_row(row) for row in job.inputs["problems"].table("problems").to_dict("records")
-    }
-    if p.source == "tree":
-        rows = _by_tree(job, known)
-    else:
-        by = _by_checker if p.source == "checker" else _by_rollouts
-        rows = by(job, known, _paths(job, known))
-    job.write("labels", rows)
+    of = "trees" if p.source == "tree" or "solutions" not in job.inputs else "solutions"
+    by = {"tree": _by_tree, "checker": _by_checker, "rollouts": _by_rollouts}[p.source]
+    with job.writing("labels") as (add,):
+        for rows in by(job, slices.walk(job, INPUTS, of, "problems")):
+            add(rows)
 
 
 def row(path_id: str, problem_id: str, steps: list[str], labels: list[float], source: str) -> dict:
@@ -93,69 +89,61 @@ def branches(nodes) -> dict[str, list]:
     return trees
 
 
-def _by_tree(job: Job, known: dict) -> list[dict]:
-    """Return the rows of all trees. Outcomes that the search had not paid for (exact: false) are paid for here."""
+def _by_tree(job: Job, parts: Iterator[dict]) -> Iterator[list[dict]]:
+    """Yield the rows of each slice's trees. Outcomes that the search had not paid for (exact: false) are paid for here."""
     from elenchus.search import labels
 
     how = {"full": labels.full, "route": labels.route, "value": labels.backed_up}[job.params.tree]
-    given, rows = job.inputs["trees"], []
-    trees = branches(given.table("nodes"))
-    for problem, tree in trees.items():
-        _ask(known, problem)
-        for k, (steps, values) in enumerate(labels.paths(tree, how(tree))):
-            rows.append(row(f"{problem}/{k}", problem, steps, values, "tree"))
-    if job.params.tree != "value" and not given.manifest["params"].get("exact", True):
-        job.cost.oracle_calls += sum(node.terminal for tree in trees.values() for node in tree)
-    return rows
+    unpaid = job.params.tree != "value" and not job.inputs["trees"].manifest["params"].get("exact", True)
+    for part in parts:
+        rows = []
+        for problem, tree in branches(part["trees"]).items():
+            for k, (steps, values) in enumerate(labels.paths(tree, how(tree))):
+                rows.append(row(f"{problem}/{k}", problem, steps, values, "tree"))
+            job.cost.oracle_calls += sum(node.terminal for node in tree) if unpaid else 0
+        yield rows
 
 
-def _paths(job: Job, known: dict) -> list[tuple[str, str, list[str]]]:
+def _paths(part: dict) -> list[tuple[str, str, list[str]]]:
     """Return (path id, problem, steps) of the parsed solutions, or of the trees' paths where there are no solutions."""
     from elenchus.search import labels
 
-    if "solutions" in job.inputs:
-        table = job.inputs["solutions"].table("solutions")
-        table = table[table["parsed"]]
-        found = list(zip(table["solution_id"], table["problem_id"], map(list, table["steps"]), strict=True))
-    else:
-        trees = branches(job.inputs["trees"].table("nodes"))
-        lines = {problem: labels.paths(tree, [1.0] * len(tree)) for problem, tree in trees.items()}
-        found = [(f"{p}/{k}", p, steps) for p, own in lines.items() for k, (steps, _) in enumerate(own)]
-    for _, problem, _ in found:
-        _ask(known, problem)
-    return found
+    if "solutions" in part:
+        table = part["solutions"][part["solutions"]["parsed"]]
+        return list(zip(table["solution_id"], table["problem_id"], map(list, table["steps"]), strict=True))
+    lines = {problem: labels.paths(tree, [1.0] * len(tree)) for problem, tree in branches(part["trees"]).items()}
+    return [(f"{p}/{k}", p, steps) for p, own in lines.items() for k, (steps, _) in enumerate(own)]
 
 
-def _ask(known: dict, problem: str) -> None:
-    if problem not in known:
-        raise UserError(f"problem {problem} is not in the problems table")
-
-
-def _by_checker(job: Job, known: dict, paths: list) -> list[dict]:
+def _by_checker(job: Job, parts: Iterator[dict]) -> Iterator[list[dict]]:
     from elenchus import problems
+    from elenchus.critics.drafts import by_id
     from elenchus.search import labels
 
-    p, rows = job.params, []
-    for path, problem, steps in paths:
-        family = problems.load(known[problem].family)
-        if p.checker == "outcome":
-            reached = family.distance(known[problem], steps) == 0
-            values = [*[labels.NOTHING] * (len(steps) - 1), float(reached)]
-        elif p.checker == "distance":
-            values = labels.by_distance(family, known[problem], steps)
-        else:
-            values = labels.from_checks(family.check_steps(known[problem], steps), p.after_error)
-        rows.append(row(path, problem, steps, values, "checker"))
-    job.cost.oracle_calls += len(paths) if p.checker == "outcome" else sum(len(steps) for _, _, steps in paths)
-    return rows
+    p = job.params
+    for part in parts:
+        known, paths, rows = by_id(part["problems"]), _paths(part), []
+        for path, problem, steps in paths:
+            family = problems.load(known[problem].family)
+            if p.checker == "outcome":
+                reached = family.distance(known[problem], steps) == 0
+                values = [*[labels.NOTHING] * (len(steps) - 1), float(reached)]
+            elif p.checker == "distance":
+                values = labels.by_distance(family, known[problem], steps)
+            else:
+                values = labels.from_checks(family.check_steps(known[problem], steps), p.after_error)
+            rows.append(row(path, problem, steps, values, "checker"))
+        job.cost.oracle_calls += len(paths) if p.checker == "outcome" else sum(len(steps) for _, _, steps in paths)
+        yield rows
 
 
-def _by_rollouts(job: Job, known: dict, paths: list) -> list[dict]:
+def _by_rollouts(job: Job, parts: Iterator[dict]) -> Iterator[list[dict]]:
     """Complete every prefix (each once, however many paths share it) and count the right answers."""
     from elenchus import environment
 
     environment.torch_setup(THREADS)
     from elenchus import solutions
+    from elenchus.critics.drafts import by_id
     from elenchus.engines import Sampling
     from elenchus.engines.opening import opened, spent
     from elenchus.search.mcts import outcome
@@ -164,20 +152,24 @@ def _by_rollouts(job: Job, known: dict, paths: list) -> list[dict]:
     p = job.params
     engine = opened(job, "actor")
     sampling = Sampling(temperature=p.temperature, max_tokens=p.max_tokens)
-    prefixes = list(dict.fromkeys((i, written(steps[:k])) for _, i, steps in paths for k in range(1, len(steps) + 1)))
-    shares: dict[tuple[str, str], float] = {}
-    for part in solutions.chunks(prefixes, p.rollouts, p.batch_size):
-        prompts = [solutions.prompt(engine.tokenizer, known[i]) + text for i, text in part]
-        for (i, text), samples in zip(part, engine.sample(prompts, sampling, job.derive("rollouts"), p.rollouts)):
-            right = [outcome(known[i], f"{text} {c.text.strip()}") for c in samples]
-            shares[i, text] = float(any(right)) if p.hard else sum(right) / len(right)
-        job.progress(len(shares), len(prefixes), "prefixes completed")
+    for done, part in enumerate(parts, 1):
+        known, paths = by_id(part["problems"]), _paths(part)
+        prefixes = list(
+            dict.fromkeys((i, written(steps[:k])) for _, i, steps in paths for k in range(1, len(steps) + 1))
+        )
+        shares: dict[tuple[str, str], float] = {}
+        for chunk in solutions.chunks(prefixes, p.rollouts, p.batch_size):
+            prompts = [solutions.prompt(engine.tokenizer, known[i]) + text for i, text in chunk]
+            for (i, text), samples in zip(chunk, engine.sample(prompts, sampling, job.derive("rollouts"), p.rollouts)):
+                right = [outcome(known[i], f"{text} {c.text.strip()}") for c in samples]
+                shares[i, text] = float(any(right)) if p.hard else sum(right) / len(right)
+            job.progress(len(shares), len(prefixes), f"prefixes of slice {done} completed")
+        job.cost.oracle_calls += len(prefixes) * p.rollouts
+        yield [
+            row(path, i, steps, [shares[i, written(steps[:k])] for k in range(1, len(steps) + 1)], "rollouts")
+            for path, i, steps in paths
+        ]
     spent(job, engine)
-    job.cost.oracle_calls += len(prefixes) * p.rollouts
-    return [
-        row(path, i, steps, [shares[i, written(steps[:k])] for k in range(1, len(steps) + 1)], "rollouts")
-        for path, i, steps in paths
-    ]
 
 
 def estimate(params: Params, rows: dict[str, int], tokens: Lengths = LAPTOP) -> Estimate:

@@ -5,6 +5,7 @@ Several turns of criticism and refinement are stages in a row: critique, refine,
 
 from __future__ import annotations
 
+from elenchus import slices
 from elenchus.job import Job
 from elenchus.stages import LAPTOP, Estimate, Lengths, StageParams
 
@@ -24,18 +25,18 @@ def run(job: Job) -> None:
     from elenchus import solutions
     from elenchus.critics.drafts import by_id
 
-    known = by_id(job.inputs["problems"].table("problems"))
-    revised: dict[str, dict] = {}
-    for row in job.inputs["refinements"].table("refinements").to_dict("records"):
-        revised.setdefault(row["solution_id"], row)
-    rows = []
-    for before in job.inputs["solutions"].table("solutions").to_dict("records"):
-        last = revised.get(before["solution_id"], before)
-        facts = {"tokens": last["tokens"], "logprob": last["logprob"]}
-        facts |= {"finish": before["finish"], "temperature": before["temperature"]}
-        problem = known[before["problem_id"]]
-        rows.append(solutions.read(problem, last["text"], before["sample"], solutions.tag(job.seed), **facts))
-    job.write("solutions", rows)
+    with job.writing("solutions") as (add,):
+        for part in slices.walk(job, INPUTS, "solutions", "problems", "refinements"):
+            known, revised, rows = by_id(part["problems"]), {}, []
+            for row in part["refinements"].to_dict("records"):
+                revised.setdefault(row["solution_id"], row)
+            for before in part["solutions"].to_dict("records"):
+                last = revised.get(before["solution_id"], before)
+                facts = {"tokens": last["tokens"], "logprob": last["logprob"]}
+                facts |= {"finish": before["finish"], "temperature": before["temperature"]}
+                problem = known[before["problem_id"]]
+                rows.append(solutions.read(problem, last["text"], before["sample"], solutions.tag(job.seed), **facts))
+            add(rows)
 
 
 def estimate(params: Params, rows: dict[str, int], tokens: Lengths = LAPTOP) -> Estimate:

@@ -8,17 +8,21 @@ model whose quality is a dial.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Literal
 
 from pydantic import Field
 
-from elenchus import seeds
+from elenchus import seeds, slices
 from elenchus.engines.settings import Sampler
 from elenchus.errors import UserError
 from elenchus.job import Job
 from elenchus.stages import LAPTOP, Estimate, Lengths
 
 CHUNK = 1024
+Scorer = tuple[
+    Callable[[list], list[list[float]]], Callable[[], None]
+]  # (drafts -> their steps' scores, what is done at the end)
 
 
 class Params(Sampler):
@@ -51,22 +55,19 @@ def run(job: Job) -> None:
 
     if "process_head" in job.inputs and "critic" in job.inputs:
         raise UserError("score takes a process_head or a critic, not both")
-    solutions = job.inputs["solutions"].table("solutions")
-    found = drafts(solutions, job.inputs["problems"].table("problems"))
     by = _by_head if "process_head" in job.inputs else _by_critic if "critic" in job.inputs else _by_checker
-    steps = {d.id: scores for d, scores in zip(found, by(job, found), strict=True)}
-    rows = []
-    for solution, problem in zip(solutions["solution_id"], solutions["problem_id"], strict=True):
-        own = steps.get(solution, [])
-        rows.append(
-            {
-                "solution_id": solution,
-                "problem_id": problem,
-                "step_scores": own,
-                "score": whole(own, job.params.aggregate),
-            }
-        )
-    job.write("scores", rows)
+    score, end = by(job)
+    with job.writing("scores") as (add,):
+        for part in slices.walk(job, INPUTS, "solutions", "problems"):
+            solutions, rows = part["solutions"], []
+            found = drafts(solutions, part["problems"])
+            steps = {d.id: scores for d, scores in zip(found, score(found), strict=True)}
+            for solution, problem in zip(solutions["solution_id"], solutions["problem_id"], strict=True):
+                own = steps.get(solution, [])
+                facts = {"step_scores": own, "score": whole(own, job.params.aggregate)}
+                rows.append({"solution_id": solution, "problem_id": problem, **facts})
+            add(rows)
+    end()
 
 
 def whole(scores: list[float], aggregate: str) -> float:
@@ -77,20 +78,25 @@ def whole(scores: list[float], aggregate: str) -> float:
     return float(rules[aggregate](scores))
 
 
-def _by_head(job: Job, found: list) -> list[list[float]]:
+def _by_head(job: Job) -> Scorer:
     from elenchus import environment
 
     environment.torch_setup(THREADS)
     from elenchus.training import process_head
 
     scorer = process_head.load(job.inputs["process_head"].dir("process_head"), batch_size=job.params.batch_size)
-    scores = scorer.score_steps([d.problem.prompt for d in found], [list(d.steps) for d in found])
-    job.cost.prompt += scorer.tokens
-    return scores
+
+    def score(found: list) -> list[list[float]]:
+        return scorer.score_steps([d.problem.prompt for d in found], [list(d.steps) for d in found])
+
+    def end() -> None:
+        job.cost.prompt += scorer.tokens
+
+    return score, end
 
 
-def _by_critic(job: Job, found: list) -> list[list[float]]:
-    """Return the greedy critique's probabilities of "good"; 0.5, which says nothing, where it cannot be read."""
+def _by_critic(job: Job) -> Scorer:
+    """Score by the greedy critique's probabilities of "good"; 0.5, which says nothing, where it cannot be read."""
     from elenchus import environment
 
     environment.torch_setup(THREADS)
@@ -98,30 +104,41 @@ def _by_critic(job: Job, found: list) -> list[list[float]]:
     from elenchus.engines import Sampling
     from elenchus.engines.opening import opened, spent
 
-    p, scores = job.params, []
+    p, done, total = job.params, 0, job.inputs["solutions"].count("solutions")
     engine = opened(job, "critic")
     sampling = Sampling(temperature=0.0, max_tokens=p.max_tokens)
-    for start in range(0, len(found), CHUNK):
-        chunk = found[start : start + CHUNK]
-        read = model.step_scores(engine, engine.tokenizer, chunk, sampling, job.derive("samples"))
-        scores += [s if s is not None else [0.5] * len(d.steps) for d, s in zip(chunk, read, strict=True)]
-        job.progress(start + len(chunk), len(found), "solutions scored")
-    spent(job, engine)
-    return scores
+
+    def score(found: list) -> list[list[float]]:
+        nonlocal done
+        scores = []
+        for start in range(0, len(found), CHUNK):
+            chunk = found[start : start + CHUNK]
+            read = model.step_scores(engine, engine.tokenizer, chunk, sampling, job.derive("samples"))
+            scores += [s if s is not None else [0.5] * len(d.steps) for d, s in zip(chunk, read, strict=True)]
+            done += len(chunk)
+            job.progress(done, total, "solutions scored")
+        return scores
+
+    return score, lambda: spent(job, engine)
 
 
-def _by_checker(job: Job, found: list) -> list[list[float]]:
-    """Return the truth with noise that depends on the problem and the steps so far: a frozen model errs always alike."""
-    p, scores = job.params, []
-    for draft in found:
-        own = []
-        for k, unit in enumerate(draft.truth()):
-            rng = seeds.rng("checker", p.draw, draft.problem.id, *draft.steps[: k + 1])
-            exact = float(unit.ok != (rng.random() < p.flip))
-            own.append(min(max(exact + rng.gauss(0.0, 1.0) * p.blur, 0.0), 1.0))
-        scores.append(own)
-    job.cost.oracle_calls += sum(map(len, scores))
-    return scores
+def _by_checker(job: Job) -> Scorer:
+    """Score by the truth with noise that depends on the problem and the steps so far: a frozen model errs always alike."""
+    p = job.params
+
+    def score(found: list) -> list[list[float]]:
+        scores = []
+        for draft in found:
+            own = []
+            for k, unit in enumerate(draft.truth()):
+                rng = seeds.rng("checker", p.draw, draft.problem.id, *draft.steps[: k + 1])
+                exact = float(unit.ok != (rng.random() < p.flip))
+                own.append(min(max(exact + rng.gauss(0.0, 1.0) * p.blur, 0.0), 1.0))
+            scores.append(own)
+        job.cost.oracle_calls += sum(map(len, scores))
+        return scores
+
+    return score, lambda: None
 
 
 def estimate(params: Params, rows: dict[str, int], tokens: Lengths = LAPTOP) -> Estimate:

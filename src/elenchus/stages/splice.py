@@ -10,10 +10,12 @@ Departures
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 from pydantic import Field
 
+from elenchus import slices
 from elenchus.errors import UserError
 from elenchus.job import Job
 from elenchus.stages import LAPTOP, Estimate, Lengths, StageParams
@@ -43,41 +45,54 @@ THREADS = 1
 def run(job: Job) -> None:
     """Write the dialogues to learn, and every splice that was tried. Outcomes of all episodes count as oracle calls."""
     from elenchus.agents import splices
-    from elenchus.critics.drafts import by_id
 
     p = job.params
     if p.revision_share and p.cut == "judged" and "critiques" not in job.inputs:
         raise UserError("cut 'judged' needs input `critiques`: who says which action is bad?")
-    known = by_id(job.inputs["problems"].table("problems"))
-    rng, tried, drawn, good = job.rng("pairs"), [], [], []
-    solutions = job.inputs["solutions"].table("solutions")
-    for problem_id, paths in paths_of(job, known, solutions).items():
-        problem = known[problem_id]
-        good += [(problem, path) for path in splices.good_paths(paths, p.alpha)]
-        made = []
-        for better, worse in splices.pairs(paths, p.alpha, p.beta) if p.revision_share else ():
-            kept = len(worse.steps) if p.cut == "end" or worse.judged is None else worse.judged
-            made.append(splices.splice(problem, worse, better, kept))
-        usable = [s for s in made if s.consistent or (p.consistent == "all" and len(s.steps) > s.kept + 1)]
-        drawn += splices.draw(usable, p.most, rng)
-        tried += made
-    job.cost.oracle_calls += len(solutions)
-    revisions = splices.draw(drawn, round(p.limit * p.revision_share), rng)
-    chosen = splices.draw(good, p.limit - len(revisions), rng)
-    job.write("examples", [*(revised(s, p.learn_bad) for s in revisions), *(plain(*one) for one in chosen)])
-    learned = {id(s) for s in revisions}
-    job.write("splices", [row(s, id(s) in learned) for s in tried])
+    job.cost.oracle_calls += job.inputs["solutions"].count("solutions")
+    rng, n_drawn, n_good = job.rng("pairs"), 0, 0
+    for _, drawn, good in _tried(job, rng):
+        n_drawn, n_good = n_drawn + len(drawn), n_good + len(good)
+    learned = splices.draw(range(n_drawn), round(p.limit * p.revision_share), rng)
+    shown = splices.draw(range(n_good), p.limit - len(learned), rng)
+    revisions, others, n_drawn, n_good = [], [], 0, 0
+    with job.writing("splices") as (add,):
+        for made, drawn, good in _tried(job, job.rng("pairs")):  # once more, with the same draws
+            own = slices.at(drawn, learned, n_drawn)
+            revisions += [revised(s, p.learn_bad) for s in own]
+            others += [plain(*one) for one in slices.at(good, shown, n_good)]
+            used = {id(s) for s in own}
+            add([row(s, id(s) in used) for s in made])
+            n_drawn, n_good = n_drawn + len(drawn), n_good + len(good)
+    job.write("examples", [*revisions, *others])  # `limit` at most
 
 
-def paths_of(job: Job, known: dict, solutions) -> dict[str, list]:
+def _tried(job: Job, rng) -> Iterator[tuple[list, list, list]]:
+    """Yield, problem by problem, all splices, those of them that may be learned, and (problem, path) of the good paths."""
+    from elenchus.agents import splices
+    from elenchus.critics.drafts import by_id
+
+    p = job.params
+    for part in slices.walk(job, INPUTS, "solutions", "problems", "critiques"):
+        known = by_id(part["problems"])
+        for problem_id, paths in paths_of(known, part["solutions"], part.get("critiques")).items():
+            problem, made = known[problem_id], []
+            for better, worse in splices.pairs(paths, p.alpha, p.beta) if p.revision_share else ():
+                kept = len(worse.steps) if p.cut == "end" or worse.judged is None else worse.judged
+                made.append(splices.splice(problem, worse, better, kept))
+            usable = [s for s in made if s.consistent or (p.consistent == "all" and len(s.steps) > s.kept + 1)]
+            good = [(problem, path) for path in splices.good_paths(paths, p.alpha)]
+            yield made, splices.draw(usable, p.most, rng), good
+
+
+def paths_of(known: dict, solutions, critiques=None) -> dict[str, list]:
     """Return {problem: its different readable episodes}, each with the judge's first bad action."""
     from elenchus import problems
     from elenchus.agents.splices import Path, distinct, first_bad
 
     said: dict[str, str] = {}
-    if "critiques" in job.inputs:
-        table = job.inputs["critiques"].table("critiques")
-        table = table[table["sample"] == 0]
+    if critiques is not None:
+        table = critiques[critiques["sample"] == 0]
         said = dict(zip(table["solution_id"], table["text"], strict=True))
     found: dict[str, list[Path]] = {}
     for s in solutions[solutions["parsed"]].to_dict("records"):

@@ -14,6 +14,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from elenchus import slices
 from elenchus.errors import UserError
 from elenchus.job import Job
 from elenchus.stages import LAPTOP, Estimate, Lengths, StageParams
@@ -41,22 +42,22 @@ def run(job: Job) -> None:
     """Write the pairs, in the order of the problems. With `trees`, `solutions` holds the end of each committed path."""
     from elenchus.critics.drafts import by_id
 
-    known = by_id(job.inputs["problems"].table("problems"))
-    solutions = job.inputs["solutions"].table("solutions")
-    lost = set(solutions["problem_id"]) - set(known)
-    if lost:
-        raise UserError(f"{len(lost)} problems are not in the problems table, the first: {min(lost)}")
-    rows = _of_trees(job, known, solutions) if "trees" in job.inputs else _of_solutions(job, known, solutions)
-    job.write("step_pairs", rows)
+    if "trees" in job.inputs and not job.inputs["trees"].manifest["params"].get("commit"):
+        raise UserError("step pairs need trees whose root moves: set the search's `commit`")
+    with job.writing("step_pairs") as (add,):
+        for part in slices.walk(job, INPUTS, "solutions", "problems", "trees"):
+            known, solutions = by_id(part["problems"]), part["solutions"]
+            if "trees" in part:
+                add(_of_trees(job, known, solutions, part["trees"]))
+            else:
+                add(_of_solutions(job, known, solutions))
 
 
-def _of_trees(job: Job, known: dict, solutions) -> list[dict]:
+def _of_trees(job: Job, known: dict, solutions, nodes) -> list[dict]:
     from elenchus.search import preferences
     from elenchus.stages.label import branches
 
-    p, rows, trees = job.params, [], branches(job.inputs["trees"].table("nodes"))
-    if not job.inputs["trees"].manifest["params"].get("commit"):
-        raise UserError("step pairs need trees whose root moves: set the search's `commit`")
+    p, rows, trees = job.params, [], branches(nodes)
     for row in solutions.to_dict("records"):
         if p.right_only and not row["correct"]:
             continue
