@@ -41,10 +41,13 @@ def from_references(known: Iterable[Problem]) -> list[dict]:
     for problem in known:
         family = problems.load(problem.family)
         text = family.render(problem, family.reference(problem))
-        rows.append(
-            example(f"{problem.id}~reference", problem.id, conversation.solve(problem.prompt), "assistant", text)
-        )
+        rows.append(example(reference_id(problem), problem.id, conversation.solve(problem.prompt), "assistant", text))
     return rows
+
+
+def reference_id(problem: Problem) -> str:
+    """Return the name of the example that a problem's exact solution makes."""
+    return f"{problem.id}~reference"
 
 
 def from_critiques(known: dict[str, Problem], solutions: pd.DataFrame, critiques: pd.DataFrame) -> list[dict]:

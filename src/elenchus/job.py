@@ -51,7 +51,7 @@ class Result:
 
     def columns(self, name: str, columns: list[str]) -> pd.DataFrame:
         """Return some columns of table `name`."""
-        return tables.opened(name, self.file(f"{name}.parquet")).read(columns=columns).to_pandas()
+        return tables.columns(name, self.file(f"{name}.parquet"), columns)
 
     def pieces(self, name: str) -> Iterator[pd.DataFrame]:
         """Yield table `name`, a row group at a time."""

@@ -328,6 +328,11 @@ def opened(name: str, path: Path) -> pq.ParquetFile:
     return file
 
 
+def columns(name: str, path: Path, wanted: list[str]) -> pd.DataFrame:
+    """Return some columns of table `name`; CorruptResult as `opened`."""
+    return opened(name, path).read(columns=wanted).to_pandas()
+
+
 def pieces(name: str, path: Path) -> Iterator[pd.DataFrame]:
     """Yield table `name`, a row group at a time; CorruptResult as `opened`."""
     file = opened(name, path)

@@ -7,10 +7,10 @@ section 2 (Jaccard index plus alpha times a judge's score).
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
-from statistics import fmean
 
 from elenchus.critics.aggregate import CATEGORIES, categorise
 from elenchus.critics.format import Critique, Unit
@@ -83,9 +83,8 @@ class Labels:
     n: int
 
 
-def label_quality(exact: Sequence[tuple[float, float]]) -> Labels:
+def label_quality(exact: Iterable[tuple[float, float]]) -> Labels:
     """Return the label quality of pairs, each given as exact severities (of the chosen, of the rejected)."""
-    if not exact:
-        return Labels(0.0, 0.0, 0.0, 0)
-    right, tied = fmean(c < r for c, r in exact), fmean(c == r for c, r in exact)
-    return Labels(right, tied, fmean(c > r for c, r in exact), len(exact))
+    counts = Counter((c > r) - (c < r) for c, r in exact)
+    n = max(counts.total(), 1)
+    return Labels(counts[-1] / n, counts[0] / n, counts[1] / n, counts.total())

@@ -265,12 +265,11 @@ def _units(parts: Parts, codes: np.ndarray, critiques: pd.DataFrame, about: Sequ
         parts.ratio(part, codes, share, bottom)
 
 
-def steps(judgements: Sequence[dict], problems: Sequence[str]) -> pd.DataFrame:
-    """Return the parts of a step critic, from rows of a `judgements` table: recall on wrong and on right steps."""
+def steps(judgements: pd.DataFrame, problems: Sequence[str]) -> pd.DataFrame:
+    """Return the parts of a step critic, from a `judgements` table: recall on wrong and on right steps."""
     parts = Parts(problems)
-    codes = parts.codes([row["problem_id"] for row in judgements])
-    ok = np.array([row["ok"] for row in judgements], dtype=bool)
-    said = np.array([row["said"] for row in judgements], dtype=object)
+    codes = parts.codes(judgements["problem_id"].tolist())
+    ok, said = judgements["ok"].to_numpy(dtype=bool), judgements["said"].to_numpy(dtype=object)
     parts.ratio("step_recall_wrong", codes, said == "bad", ~ok)
     parts.ratio("step_recall_right", codes, said == "good", ok)
     parts.ratio("judgements_parsed", codes, said != "")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
+from elenchus import examples, problems
 from elenchus.errors import UserError
+from elenchus.problems import Problem
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,13 +19,13 @@ SELECTORS = ("threshold", "topk_fill")
 REFERENCE_REWARD = 1.0  # of a reference solution among the candidates (B-STaR's code)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Candidate:
-    """One sample of a pool. key: its canonical text, for telling duplicates; right: its answer is right."""
+    """One sample of a pool. key: a digest of its steps, for telling duplicates; right: its answer is right."""
 
     id: str
     query: str
-    key: str
+    key: bytes
     reward: float
     right: bool
 
@@ -36,13 +39,24 @@ def candidates(
     """
     parsed = solutions[solutions["parsed"].to_numpy(dtype=bool)]
     columns = (parsed[c].tolist() for c in ("solution_id", "problem_id", "steps", "correct"))
-    found = []
+    found, queries = [], {}
     for name, query, steps, right in zip(*columns, strict=True):
         if step_scores and name not in step_scores:
             raise UserError(f"solution {name} has no scores: the scores are of other solutions")
         r = reward(bool(right), step_scores[name] if step_scores else None, process_weight)
-        found.append(Candidate(name, query, "\n".join(steps), r, bool(right)))
+        found.append(Candidate(name, queries.setdefault(query, query), key(steps), r, bool(right)))
     return found
+
+
+def reference(problem: Problem) -> Candidate:
+    """Return a problem's exact solution as a candidate (B-STaR's code adds it to every problem)."""
+    steps = problems.load(problem.family).reference(problem)
+    return Candidate(examples.reference_id(problem), problem.id, key(steps), REFERENCE_REWARD, True)
+
+
+def key(steps: Iterable[str]) -> bytes:
+    """Return a digest of the steps, since pools are large."""
+    return hashlib.blake2b("\n".join(steps).encode(), digest_size=16).digest()
 
 
 def process_score(step_scores: Sequence[float]) -> float:

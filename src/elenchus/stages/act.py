@@ -44,27 +44,30 @@ def run(job: Job) -> None:
     from elenchus.engines import Sampling
     from elenchus.engines.opening import opened, spent
 
-    p, rows = job.params, []
-    asked = [problems.from_row(row) for row in job.inputs["problems"].table("problems").to_dict("records")]
-    for problem in asked:
-        episodes.check_interactive(problem)
+    p, given = job.params, job.inputs["problems"]
+    total, size = given.count("problems"), solutions.chunk_size(p.n, p.batch_size)
     engine = opened(job, "actor")
     sampling = Sampling(p.temperature, p.max_tokens, p.top_p, stop=episodes.TURN_ENDS)
     tag, rng = solutions.tag(job.seed), job.rng("branches")
-    for k, part in enumerate(solutions.chunks(asked, p.n, p.batch_size)):
-        starts = [episodes.Start(problem) for problem in part for _ in range(p.n)]
-        seed = seeds.derive(job.derive("episodes"), k)
-        first = episodes.play(engine, starts, sampling, seed, tag, 0, p.n)
-        of = {problem.id: first[i * p.n : (i + 1) * p.n] for i, problem in enumerate(part)}
-        if p.branches:
-            starts = [s for problem in part for s in episodes.branches(problem, of[problem.id], p.branches, rng)]
-            more = episodes.play(engine, starts, sampling, seeds.derive(seed, "branches"), tag, p.n, p.branches)
-            for i, problem in enumerate(part):
-                of[problem.id] += more[i * p.branches : (i + 1) * p.branches]
-        rows += [row for own in of.values() for row in own]
-        job.progress(len(rows), len(asked) * (p.n + p.branches), "episodes")
+    with job.writing("solutions") as (add,):
+        for k, start in enumerate(range(0, total, size)):
+            chunk = given.rows("problems", start, start + size).to_dict("records")
+            part = [problems.from_row(row) for row in chunk]
+            for problem in part:
+                episodes.check_interactive(problem)
+            starts = [episodes.Start(problem) for problem in part for _ in range(p.n)]
+            seed = seeds.derive(job.derive("episodes"), k)
+            first = episodes.play(engine, starts, sampling, seed, tag, 0, p.n)
+            of = {problem.id: first[i * p.n : (i + 1) * p.n] for i, problem in enumerate(part)}
+            if p.branches:
+                starts = [s for problem in part for s in episodes.branches(problem, of[problem.id], p.branches, rng)]
+                more = episodes.play(engine, starts, sampling, seeds.derive(seed, "branches"), tag, p.n, p.branches)
+                for i, problem in enumerate(part):
+                    of[problem.id] += more[i * p.branches : (i + 1) * p.branches]
+            for own in of.values():
+                add(own)
+            job.progress((start + len(part)) * (p.n + p.branches), total * (p.n + p.branches), "episodes")
     spent(job, engine)
-    job.write("solutions", rows)
 
 
 def estimate(params: Params, rows: dict[str, int], tokens: Lengths = LAPTOP) -> Estimate:

@@ -17,6 +17,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from elenchus import slices
 from elenchus.errors import UserError
 from elenchus.job import Job
 from elenchus.stages import LAPTOP, Estimate, Lengths, StageParams
@@ -53,20 +54,24 @@ def run(job: Job) -> None:
     from dataclasses import asdict
 
     from elenchus.rounds import balance, selection
+    from elenchus.stages.select import step_scores
 
     p = job.params
-    table, rewards = job.inputs["solutions"].table("solutions"), _scores(job)
-    found = sorted(table["temperature"].unique().tolist())
+    found = sorted(job.inputs["solutions"].columns("solutions", ["temperature"])["temperature"].unique().tolist())
     if found != sorted(set(p.temperatures)):
         raise UserError(f"the pool was sampled at temperatures {found}, the grid has {sorted(set(p.temperatures))}")
     cells = []
     for temperature in found:
-        rows = table[table["temperature"] == temperature]
-        queries = rows["problem_id"].unique().tolist()
-        target = target_of(p, len(rows) / len(queries))
-        pool = selection.candidates(rows, rewards, p.process_weight)
+        pool, queries, n = [], {}, 0
+        for part in slices.walk(job, INPUTS, "solutions", "scores"):
+            rows = part["solutions"]
+            rows = rows[rows["temperature"] == temperature]
+            pool += selection.candidates(rows, step_scores(part), p.process_weight)
+            queries |= dict.fromkeys(rows["problem_id"])
+            n += len(rows)
+        target = target_of(p, n / len(queries))
         rule = {"selector": p.selector, "wanted": target * len(queries), "unique": p.unique}
-        cells += [balance.measure(pool, queries, temperature, t, target, **rule) for t in p.thresholds]
+        cells += [balance.measure(pool, list(queries), temperature, t, target, **rule) for t in p.thresholds]
     best = balance.best(cells)
     setting = {"temperature": best.temperature, "threshold": best.threshold, "balance_score": best.score}
     job.write_json("settings", {**setting, "target": target, "grid": [asdict(c) for c in cells]})
@@ -80,14 +85,6 @@ def target_of(p: Params, drawn: float) -> int:
         raise UserError("balance needs target (n*), or wanted (N) and queries (M)")
     target = p.target or target_per_query(p.wanted, p.queries)
     return max(ceil(target * drawn / p.samples), 1) if p.samples > drawn else target
-
-
-def _scores(job: Job) -> dict[str, list[float]]:
-    """Return {solution: its step scores}, {} where there are none."""
-    if "scores" not in job.inputs:
-        return {}
-    table = job.inputs["scores"].table("scores")
-    return {i: list(s) for i, s in zip(table["solution_id"], table["step_scores"], strict=True)}
 
 
 def estimate(params: Params, rows: dict[str, int], tokens: Lengths = LAPTOP) -> Estimate:

@@ -25,7 +25,7 @@ def run(job: Job) -> None:
     """Write how many problems each split has; UserError naming the first problem that two splits share."""
     splits: dict[str, dict[str, str]] = {}
     for result in job.inputs["problems"]:
-        table = result.table("problems")
+        table = result.columns("problems", ["problem_id", "prompt", "split"])
         for split, rows in table.groupby("split"):
             splits.setdefault(split, {}).update(zip(rows["problem_id"], rows["prompt"]))
     for (a, left), (b, right) in combinations(sorted(splits.items()), 2):

@@ -11,10 +11,13 @@ Departures
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import chain, islice
 from typing import Literal
 
 from pydantic import Field
 
+from elenchus import slices
 from elenchus.engines.settings import Sampler
 from elenchus.errors import UserError
 from elenchus.job import Job
@@ -58,21 +61,20 @@ def run(job: Job) -> None:
 
     environment.torch_setup(THREADS)
     from elenchus.critics import games, step
-    from elenchus.critics.drafts import drafts
     from elenchus.engines import Sampling
     from elenchus.engines.opening import opened, spent
-    from elenchus.stages.cases import right_steps
     from elenchus.training.settings import cycle
 
     p = job.params
     if (p.validity == "rollouts") != ("solver" in job.inputs):
         raise UserError(f"validity {p.validity!r} {'needs' if p.validity == 'rollouts' else 'takes no'} input `solver`")
-    frame = job.inputs["problems"].table("problems")
-    pool = right_steps(drafts(job.inputs["solutions"].table("solutions"), frame))
+    pool = sum(map(len, _right_steps(job)))
     if not pool:
         raise UserError("0 right steps in the solutions: there is nothing to attack; sample more solutions")
-    order = cycle(len(pool), job.derive("steps"))
-    attacked = [pool[next(order)] for _ in range(p.games)]
+    drawn = list(islice(cycle(pool, job.derive("steps")), p.games))
+    places = sorted(set(drawn))
+    cases = dict(zip(places, chain.from_iterable(slices.picked(_right_steps(job), places)), strict=True))
+    attacked = [cases[place] for place in drawn]
     sneaks, moves = _propose(job, attacked)
     valid = _valid(job, attacked, sneaks)
     sneaks = {g: case for g, case in sneaks.items() if g in valid}
@@ -94,7 +96,16 @@ def run(job: Job) -> None:
         rows.append(_move(g, "generator", case, step.sneaking(case), "assistant", text, ends[g]))
     job.write("moves", rows)
     job.write("cases", [case.row() for case in (*sneaks.values(), *fair.values())])
-    _measure(job, frame, attacked, ends)
+    _measure(job, attacked, ends)
+
+
+def _right_steps(job: Job) -> Iterator[list]:
+    """Yield the right steps of each slice's solutions, as cases."""
+    from elenchus.critics.drafts import drafts
+    from elenchus.stages.cases import right_steps
+
+    for part in slices.walk(job, INPUTS, "solutions", "problems"):
+        yield right_steps(drafts(part["solutions"], part["problems"]))
 
 
 def _named(case, name: str):
@@ -186,14 +197,14 @@ def _move(game: int, player: str, case, messages: list, reply: str, text: str, p
     }
 
 
-def _measure(job: Job, frame, attacked: list, ends: dict) -> None:
+def _measure(job: Job, attacked: list, ends: dict) -> None:
     """Write how often proposals were valid, and won, by problem."""
     import numpy as np
 
     from elenchus.metrics.measure import Parts
     from elenchus.stages.evaluate import summarise
 
-    parts = Parts(sorted(frame["problem_id"]))
+    parts = Parts(sorted(job.inputs["problems"].columns("problems", ["problem_id"])["problem_id"]))
     codes = parts.codes([case.problem.id for case in attacked])
     outcomes = [ends[g].outcome for g in range(len(attacked))]
     parts.ratio("sneaks_valid", codes, np.array([o != "invalid" for o in outcomes]))

@@ -8,9 +8,11 @@ Departures
 
 from __future__ import annotations
 
+from itertools import islice
+
 from pydantic import Field
 
-from elenchus import seeds
+from elenchus import seeds, tables
 from elenchus.engines.settings import Sampler
 from elenchus.job import Job
 from elenchus.stages import LAPTOP, Estimate, Lengths
@@ -44,20 +46,23 @@ def run(job: Job) -> None:
     from elenchus.metrics import measure
     from elenchus.stages.evaluate import summarise
 
-    p, frame = job.params, job.inputs["problems"].table("problems")
-    known = by_id(frame)
-    table = [row for given in job.inputs["cases"] for row in given.table("cases").to_dict("records")]
+    p, given = job.params, job.inputs["cases"]
+    total = sum(result.count("cases") for result in given)
+    table = (row for result in given for piece in result.pieces("cases") for row in piece.to_dict("records"))
     engine = opened(job, "critic")
-    rows = []
-    for start in range(0, len(table), CHUNK):
-        cases = [step.from_row(row, known) for row in table[start : start + CHUNK]]
-        seed = seeds.derive(job.derive("samples"), start)
-        said = step.ask(engine, engine.tokenizer, cases, Sampling(p.temperature, p.max_tokens), seed)
-        rows += [_row(case, unit, reply) for case, (unit, reply) in zip(cases, said, strict=True)]
-        job.progress(len(rows), len(table), "steps judged")
+    with job.writing("judgements") as (add,):
+        for start in range(0, total, CHUNK):
+            chunk = list(islice(table, CHUNK))
+            known = by_id(job.inputs["problems"].those("problems", "problem_id", (row["problem_id"] for row in chunk)))
+            cases = [step.from_row(row, known) for row in chunk]
+            seed = seeds.derive(job.derive("samples"), start)
+            said = step.ask(engine, engine.tokenizer, cases, Sampling(p.temperature, p.max_tokens), seed)
+            add([_row(case, unit, reply) for case, (unit, reply) in zip(cases, said, strict=True)])
+            job.progress(start + len(chunk), total, "steps judged")
     spent(job, engine)
-    job.write("judgements", rows)
-    items = measure.steps(rows, sorted(frame["problem_id"]))
+    names = sorted(job.inputs["problems"].columns("problems", ["problem_id"])["problem_id"])
+    judged = tables.columns("judgements", job.out / "judgements.parquet", ["problem_id", "ok", "said"])
+    items = measure.steps(judged, names)
     job.write("items", items)
     job.write("metrics", summarise([items], job.derive("bootstrap")))
 

@@ -12,14 +12,18 @@ Departures
 from __future__ import annotations
 
 import json
-from typing import Literal
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import compress, islice
+from typing import Any, Literal
 
 from pydantic import Field
 
-from elenchus import conversation, seeds
+from elenchus import conversation, seeds, slices
 from elenchus.engines.settings import Sampler
 from elenchus.errors import UserError
-from elenchus.job import Job
+from elenchus.job import Cost, Job
 from elenchus.stages import LAPTOP, Estimate, Lengths
 
 CHUNK = 1024
@@ -59,60 +63,93 @@ def run(job: Job) -> None:
 
     Without revisers there is no filter: gains are NaN and every pair is kept.
     """
+    from elenchus.critics import pairs
+
+    if job.params.rule == "severity" and "units" not in job.inputs:
+        raise UserError("rule severity needs the input `units`: the judged units of an aggregate stage")
+    exact = [array("d"), array("d")]  # severities of the chosen and of the rejected
+    tried = 0
+    for draft in _ranked(job, job.cost):
+        tried += len(draft.texts)
+        for side, name in zip(exact, ("chosen", "rejected"), strict=True):
+            side.extend(pairs.severity(draft.critiques[getattr(pair, name)], draft.truth) for pair in draft.pairs)
+    gains = _gains(job, tried)
+    sums, kept, done = {"chosen_gain": array("d"), "rejected_gain": array("d")}, array("b"), 0
+    with job.writing("pairs") as (add,):
+        for draft in _ranked(job, Cost()):
+            own = dict(zip(draft.texts, gains[done : done + len(draft.texts)], strict=True)) if gains else {}
+            done += len(draft.texts)
+            rows = [_row(job.params.rule, draft, pair, own) for pair in draft.pairs]
+            kept.extend(row["kept"] for row in rows)
+            for name, values in sums.items():
+                values.extend(row[name] for row in rows)
+            add(rows)
+    job.write_json("pairs", _statistics(sums, kept, exact, bool(gains)))
+
+
+@dataclass(frozen=True)
+class _Ranked:
+    """A draft with its pairs. texts: what its pairs say, each once, as it comes in them."""
+
+    draft: Any
+    truth: list
+    said: dict[str, str]
+    critiques: dict
+    pairs: list
+
+    @property
+    def texts(self) -> list[str]:
+        return list(dict.fromkeys(self.said[name] for pair in self.pairs for name in (pair.chosen, pair.rejected)))
+
+
+def _ranked(job: Job, cost: Cost) -> Iterator[_Ranked]:
+    """Yield the drafts with pairs, in the solutions' order, always the same; oracle calls are added to `cost`."""
     from elenchus.critics import pairs, several
     from elenchus.critics.drafts import drafts
 
     p = job.params
-    said = several.by_solution(c.table("critiques") for c in job.inputs["critiques"])
-    found = drafts(job.inputs["solutions"].table("solutions"), job.inputs["problems"].table("problems"))
-    scores = _severity_scores(job) if p.rule == "severity" else _rule_scores(job, found, said)
-    ranked, exact = [], []
-    for draft in found:
-        texts = said.get(draft.id, {})
-        known = {name: s for name, s in scores.get(draft.id, {}).items() if name in texts}
-        truth, critiques = draft.truth(), several.read(draft, texts)
-        for pair in pairs.rank(known, texts, p.min_margin, p.most):
-            ranked.append((draft, pair, texts[pair.chosen], texts[pair.rejected]))
-            exact.append(tuple(pairs.severity(critiques[n], truth) for n in (pair.chosen, pair.rejected)))
-    gains = _gains(job, [(d, text) for d, _, *both in ranked for text in both])
-    rows = [_row(p.rule, *one, gains) for one in ranked]
-    job.write("pairs", rows)
-    job.write_json("pairs", _statistics(rows, exact, bool(gains)))
+    for part in slices.walk(job, INPUTS, "solutions", "problems", "critiques", "units"):
+        said, scores = several.by_solution(part["critiques"]), {}
+        if p.rule == "severity":
+            scores = _severity_scores(part["units"])
+        for draft in drafts(part["solutions"], part["problems"]):
+            texts, truth = said.get(draft.id, {}), draft.truth()
+            critiques = several.read(draft, texts)
+            own = scores.get(draft.id, {}) if p.rule == "severity" else _rule_scores(job, draft, truth, critiques, cost)
+            known = {name: s for name, s in own.items() if name in texts}
+            if found := pairs.rank(known, texts, p.min_margin, p.most):
+                yield _Ranked(draft, truth, texts, critiques, found)
 
 
-def _severity_scores(job: Job) -> dict[str, dict[str, float]]:
+def _severity_scores(units) -> dict[str, dict[str, float]]:
     """Return {solution: {critic: minus its accumulated severity}}, as the meta-judge of the aggregation saw it."""
-    if "units" not in job.inputs:
-        raise UserError("rule severity needs the input `units`: the judged units of an aggregate stage")
-    total = job.inputs["units"].table("units").groupby(["solution_id", "critic"], sort=False)["severity"].sum()
+    total = units.groupby(["solution_id", "critic"], sort=False)["severity"].sum()
     scores: dict[str, dict[str, float]] = {}
     for (solution, critic), severity in total.items():
         scores.setdefault(solution, {})[critic] = -float(severity)
     return scores
 
 
-def _rule_scores(job: Job, found: list, said: dict[str, dict[str, str]]) -> dict[str, dict[str, float]]:
-    """Return {solution: {critic: Jaccard + alpha * judge, or the judge's score}} of readable critiques."""
-    from elenchus.critics import pairs, several
+def _rule_scores(job: Job, draft, truth: list, critiques: dict, cost: Cost) -> dict[str, float]:
+    """Return {critic: Jaccard + alpha * judge, or the judge's score} of the readable critiques of a draft."""
+    from elenchus.critics import pairs
 
     p, scores = job.params, {}
-    for draft in found:
-        true = [u.step for u in draft.truth() if not u.ok]
-        for name, critique in several.read(draft, said.get(draft.id, {})).items():
-            if critique.parsed:
-                flagged = [u.step for u in critique.bad]
-                rng = seeds.rng(job.seed, "judge", draft.id, name)
-                judged = pairs.judge_score(true, flagged, len(draft.steps), p.judge_noise, rng)
-                score = judged if p.rule == "judge" else pairs.rule_score(true, flagged, judged, p.alpha)
-                scores.setdefault(draft.id, {})[name] = score
-                job.cost.oracle_calls += len(draft.steps)
+    true = [u.step for u in truth if not u.ok]
+    for name, critique in critiques.items():
+        if critique.parsed:
+            flagged = [u.step for u in critique.bad]
+            rng = seeds.rng(job.seed, "judge", draft.id, name)
+            judged = pairs.judge_score(true, flagged, len(draft.steps), p.judge_noise, rng)
+            scores[name] = judged if p.rule == "judge" else pairs.rule_score(true, flagged, judged, p.alpha)
+            cost.oracle_calls += len(draft.steps)
     return scores
 
 
-def _gains(job: Job, tasks: list) -> dict[tuple[str, str], float]:
-    """Return {(solution, critique text): mean outcome of its revisions over all revisers}; {} without revisers."""
+def _gains(job: Job, tried: int) -> Sequence[float]:
+    """Return the mean outcome of each text's revisions over all revisers, in the order of `_ranked`; empty without revisers."""
     if not job.inputs.get("revisers"):
-        return {}
+        return ()
     from elenchus import environment
 
     environment.torch_setup(THREADS)
@@ -120,30 +157,31 @@ def _gains(job: Job, tasks: list) -> dict[tuple[str, str], float]:
     from elenchus.engines import Sampling
     from elenchus.engines.opening import opened, spent
 
-    p, distinct = job.params, list({(d.id, text): (d, text) for d, text in tasks}.values())
+    p, right = job.params, array("l", [0]) * tried
     sampling = Sampling(temperature=p.temperature, max_tokens=p.max_tokens)
-    right = dict.fromkeys(((d.id, text) for d, text in distinct), 0)
     revisers = job.inputs["revisers"]
     for r, reviser in enumerate(revisers):
         engine = opened(job, reviser)
-        for start in range(0, len(distinct), CHUNK):
-            chunk, seed = distinct[start : start + CHUNK], seeds.derive(job.derive("revisions"), r, start)
+        tasks = ((d.draft, text) for d in _ranked(job, Cost()) for text in d.texts)
+        for start in range(0, tried, CHUNK):
+            chunk, seed = list(islice(tasks, CHUNK)), seeds.derive(job.derive("revisions"), r, start)
             samples = revise.revise(engine, engine.tokenizer, chunk, sampling, seed, p.samples)
-            for (draft, text), refinements in zip(chunk, samples, strict=True):
-                right[draft.id, text] += sum(x.correct for x in refinements)
-            job.progress(r * len(distinct) + start + len(chunk), len(revisers) * len(distinct), "critiques tried")
+            for i, refinements in enumerate(samples, start):
+                right[i] += sum(x.correct for x in refinements)
+            job.progress(r * tried + start + len(chunk), len(revisers) * tried, "critiques tried")
         spent(job, engine)
-    tried = len(revisers) * p.samples
-    job.cost.oracle_calls += tried * len(distinct)
-    return {key: n / tried for key, n in right.items()}
+    each = len(revisers) * p.samples
+    job.cost.oracle_calls += each * tried
+    return array("d", (n / each for n in right))
 
 
-def _row(rule: str, draft, pair, chosen: str, rejected: str, gains: dict) -> dict:
-    """Return the row of one pair."""
+def _row(rule: str, ranked: _Ranked, pair, gains: dict[str, float]) -> dict:
+    """Return the row of one pair. gains: of each text, {} without a filter."""
     from elenchus.critics.pairs import passes
 
-    nan = float("nan")
-    gain, other = (gains.get((draft.id, text), nan) for text in (chosen, rejected))
+    nan, draft = float("nan"), ranked.draft
+    chosen, rejected = ranked.said[pair.chosen], ranked.said[pair.rejected]
+    gain, other = gains.get(chosen, nan), gains.get(rejected, nan)
     return {
         "pair_id": f"{draft.id}~{pair.chosen}>{pair.rejected}",
         "problem_id": draft.problem.id,
@@ -162,7 +200,7 @@ def _row(rule: str, draft, pair, chosen: str, rejected: str, gains: dict) -> dic
     }
 
 
-def _statistics(rows: list[dict], exact: list[tuple[float, float]], filtered: bool) -> dict:
+def _statistics(gains: dict[str, Sequence[float]], kept: Sequence[int], exact: list, filtered: bool) -> dict:
     """Return how many pairs there are and how right their labels are, and how much the revisers heed critiques."""
     from dataclasses import asdict
     from statistics import fmean
@@ -171,16 +209,15 @@ def _statistics(rows: list[dict], exact: list[tuple[float, float]], filtered: bo
 
     found = {
         "filtered": filtered,
-        "pairs": len(rows),
-        "kept": sum(r["kept"] for r in rows),
-        "labels_before": asdict(label_quality(exact)),
-        "labels_after": asdict(label_quality([e for e, r in zip(exact, rows, strict=True) if r["kept"]])),
+        "pairs": len(kept),
+        "kept": sum(kept),
+        "labels_before": asdict(label_quality(zip(*exact, strict=True))),
+        "labels_after": asdict(label_quality(compress(zip(*exact, strict=True), kept))),
     }
-    if filtered and rows:
-        found["mean_chosen_gain"] = fmean(r["chosen_gain"] for r in rows)
-        found["mean_rejected_gain"] = fmean(r["rejected_gain"] for r in rows)
+    if filtered and kept:
+        found |= {f"mean_{name}": fmean(values) for name, values in gains.items()}
         # Revisers that ignore critiques make all pairs look alike, and the filter noise.
-        found["share_of_equal_gains"] = fmean(r["chosen_gain"] == r["rejected_gain"] for r in rows)
+        found["share_of_equal_gains"] = fmean(a == b for a, b in zip(*gains.values(), strict=True))
     return found
 
 

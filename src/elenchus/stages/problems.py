@@ -7,6 +7,7 @@ and however many; a larger `n` begins with the problems of a smaller one.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Literal
 
 from pydantic import Field, field_validator
@@ -44,39 +45,46 @@ THREADS = 1
 def run(job: Job) -> None:
     """Draw the problems; write them, and the manifest of their ids."""
     p = job.params
-    drawn = distinct(p)
-    rows = [
-        {
-            "problem_id": problem.id,
-            "family": problem.family,
-            "split": p.split,
-            "prompt": problem.prompt,
-            "answer": problem.answer,
-            "meta": json.dumps(problem.meta, sort_keys=True),
-        }
-        for problem in drawn
-    ]
-    job.write("problems", rows)
-    job.write_json("manifest", {**p.model_dump(mode="json"), "ids": [problem.id for problem in drawn]})
+    ids = []
+    with job.writing("problems") as (add,):
+        for problem in distinct(p):
+            ids.append(problem.id)
+            add([row(problem, p.split)])
+    job.write_json("manifest", {**p.model_dump(mode="json"), "ids": ids})
 
 
-def distinct(p: Params) -> list[Problem]:
-    """Return `p.n` different problems of the split; UserError where it does not hold so many."""
+def row(problem: Problem, split: str) -> dict:
+    """Return the row of one problem."""
+    return {
+        "problem_id": problem.id,
+        "family": problem.family,
+        "split": split,
+        "prompt": problem.prompt,
+        "answer": problem.answer,
+        "meta": json.dumps(problem.meta, sort_keys=True),
+    }
+
+
+def distinct(p: Params) -> Iterator[Problem]:
+    """Yield `p.n` different problems of the split; UserError where it does not hold so many."""
     family = problems.load(p.family)
     options = family.Options.model_validate(p.options)
     rng = seeds.rng("problems", p.family, json.dumps(p.options, sort_keys=True), p.split, p.seed)
-    found: dict[str, Problem] = {}
+    found: set[str] = set()
     misses = 0
     while len(found) < p.n:
         problem = problems.draw(family, options, p.split, rng)
-        misses = misses + 1 if problem.id in found else 0
-        found.setdefault(problem.id, problem)
+        if problem.id not in found:
+            found.add(problem.id)
+            misses = 0
+            yield problem
+            continue
+        misses += 1
         if misses == PATIENCE:
             raise UserError(
                 f"the {p.split} split of {p.family} with options {p.options} holds about {len(found)} problems, "
                 f"{p.n} are asked for. Ask for fewer, or widen the options"
             )
-    return list(found.values())
 
 
 def estimate(params: Params, rows: dict[str, int], tokens: Lengths = LAPTOP) -> Estimate:

@@ -15,6 +15,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from elenchus import slices
 from elenchus.job import Job
 from elenchus.stages import LAPTOP, Estimate, Lengths, StageParams
 
@@ -41,57 +42,74 @@ def run(job: Job) -> None:
     """Write the selected solutions as examples, and what they are like (steps checked exactly, for the record only)."""
     import json
 
-    from elenchus import examples, problems
-    from elenchus.critics.drafts import by_id
     from elenchus.rounds import selection
 
     p = job.params
-    solutions, known = job.inputs["solutions"].table("solutions"), by_id(job.inputs["problems"].table("problems"))
     setting = json.loads(job.inputs["setting"].file("settings.json").read_text()) if "setting" in job.inputs else {}
     threshold = setting.get("threshold", p.threshold)
-    scores = {}
-    if "scores" in job.inputs:
-        table = job.inputs["scores"].table("scores")
-        scores = {i: list(s) for i, s in zip(table["solution_id"], table["step_scores"], strict=True)}
-    pool = selection.candidates(solutions, scores, p.process_weight)
-    references = {}
-    if p.reference:
-        used = [known[i] for i in dict.fromkeys(solutions["problem_id"])]
-        for problem, row in zip(used, examples.from_references(used), strict=True):
-            key = "\n".join(problems.load(problem.family).reference(problem))
-            references[row["example_id"]] = row
-            pool.append(selection.Candidate(row["example_id"], problem.id, key, selection.REFERENCE_REWARD, True))
+    pool, references, found, asked = [], [], 0, set()
+    for part in slices.walk(job, INPUTS, "solutions", "problems", "scores"):
+        own = selection.candidates(part["solutions"], step_scores(part), p.process_weight)
+        exact = [selection.reference(problem) for problem in _used(part)] if p.reference else []
+        found, asked = found + len(own) + len(exact), asked | {c.query for c in (*own, *exact)}
+        pool += selection.above(own, threshold)
+        references += selection.above(exact, threshold)
     cut = {"selector": p.selector, "threshold": threshold, "per_query": p.max_per_problem, "wanted": p.wanted}
-    kept = selection.select(pool, **cut, dedup=p.dedup)
-    rows = solutions[solutions["solution_id"].isin({c.id for c in kept})]
-    chosen = [references[c.id] for c in kept if c.id in references]
-    job.write("examples", examples.from_solutions(known, rows) + chosen)
-    job.write_json("selection", {**cut, **_statistics(pool, kept, rows, known), "setting": setting.get("temperature")})
+    kept = selection.select([*pool, *references], **cut, dedup=p.dedup)
+    checked = _write(job, {c.id for c in kept})
+    about = {"candidates": found, "problems": len(asked), **_statistics(kept), **checked}
+    job.write_json("selection", {**cut, **about, "setting": setting.get("temperature")})
 
 
-def _statistics(pool: list, kept: list, rows, known: dict) -> dict:
-    """Return what was kept of what, and how right its answers and steps are."""
+def step_scores(part: dict) -> dict[str, list[float]]:
+    """Return {solution: its step scores} of a slice, {} where there are none."""
+    if "scores" not in part:
+        return {}
+    table = part["scores"]
+    return {i: list(s) for i, s in zip(table["solution_id"], table["step_scores"], strict=True)}
+
+
+def _used(part: dict) -> list:
+    """Return the problems of a slice that have solutions, in the solutions' order."""
+    from elenchus.critics.drafts import by_id
+
+    known = by_id(part["problems"])
+    return [known[i] for i in dict.fromkeys(part["solutions"]["problem_id"])]
+
+
+def _write(job: Job, kept: set[str]) -> dict[str, float]:
+    """Write the kept solutions as examples, then the kept references; return how right the solutions' steps are."""
+    from elenchus import examples, problems
+    from elenchus.critics.drafts import by_id
+
+    wrong = steps = unsound = rows = 0
+    with job.writing("examples") as (add,):
+        for part in slices.walk(job, INPUTS, "solutions", "problems"):
+            known, table = by_id(part["problems"]), part["solutions"]
+            table = table[table["solution_id"].isin(kept)]
+            add(examples.from_solutions(known, table))
+            for problem_id, own in zip(table["problem_id"], table["steps"], strict=True):
+                problem = known[problem_id]
+                bad = sum(not check.ok for check in problems.load(problem.family).check_steps(problem, list(own)))
+                wrong, steps, unsound, rows = wrong + bad, steps + len(own), unsound + (bad > 0), rows + 1
+        for part in slices.walk(job, INPUTS, "solutions", "problems") if job.params.reference else ():
+            add([row for row in examples.from_references(_used(part)) if row["example_id"] in kept])
+    return {
+        "share_wrong_steps": wrong / steps if steps else 0.0,
+        "share_with_wrong_step": unsound / rows if rows else 0.0,
+    }
+
+
+def _statistics(kept: list) -> dict:
+    """Return what was kept of what, and how right its answers are."""
+    from collections import Counter
     from statistics import fmean, pstdev
 
-    from elenchus import problems
-
-    per_problem: dict[str, int] = {}
-    for c in kept:
-        per_problem[c.query] = per_problem.get(c.query, 0) + 1
-    wrong = steps = unsound = 0
-    for problem_id, own in zip(rows["problem_id"], rows["steps"], strict=True):
-        problem = known[problem_id]
-        bad = sum(not check.ok for check in problems.load(problem.family).check_steps(problem, list(own)))
-        wrong, steps, unsound = wrong + bad, steps + len(own), unsound + (bad > 0)
-    counts = list(per_problem.values())
+    counts = list(Counter(c.query for c in kept).values())
     return {
-        "candidates": len(pool),
         "kept": len(kept),
-        "problems": len({c.query for c in pool}),
-        "problems_kept": len(per_problem),
+        "problems_kept": len(counts),
         "share_right_answers": fmean(c.right for c in kept) if kept else 0.0,
-        "share_wrong_steps": wrong / steps if steps else 0.0,
-        "share_with_wrong_step": unsound / len(rows) if len(rows) else 0.0,
         # B-STaR's code logs this as UI: 1 - standard deviation / mean of the examples per problem
         "evenness": 1 - pstdev(counts) / fmean(counts) if counts else 0.0,
     }
