@@ -110,7 +110,8 @@ def test_process_reward_by_hand():
 
 def checked(drafts, seed=1, **dials):
     job = SimpleNamespace(params=score.Params(**dials), seed=seed, cost=Cost())
-    return score._by_checker(job, drafts), job.cost.oracle_calls
+    by, _ = score._by_checker(job)
+    return by(drafts), job.cost.oracle_calls
 
 
 def test_the_noisy_checker_errs_alike_on_equal_steps_in_every_round():

@@ -67,7 +67,7 @@ def solution_row(problem, steps, sample, temperature=1.0):
     checks = chain.check_steps(problem, steps)
     first = first_error(checks)
     return {
-        "solution_id": f"{problem.id}/{temperature}/{sample}",
+        "solution_id": f"{problem.id}-{temperature}.{sample}",
         "problem_id": problem.id,
         "family": "chain",
         "sample": sample,

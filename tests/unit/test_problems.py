@@ -264,21 +264,24 @@ def test_splits_are_decided_by_content():
         *["validation"] * 2,
         *["test"] * 2,
     ]
-    sets = {s: stage.distinct(stage.Params(split=s, n=200)) for s in ("train", "validation", "test")}
+    sets = {s: list(stage.distinct(stage.Params(split=s, n=200))) for s in ("train", "validation", "test")}
     ids = {split: {problem.id for problem in drawn} for split, drawn in sets.items()}
     assert all(len(found) == 200 for found in ids.values()) and len(set.union(*ids.values())) == 600
     assert all(problems.split_of(i) == split for split, found in ids.items() for i in found)
 
 
 def test_a_larger_set_begins_with_the_smaller():
-    assert stage.distinct(stage.Params(n=50))[:20] == stage.distinct(stage.Params(n=20))
-    assert stage.distinct(stage.Params(n=20, seed=1)) != stage.distinct(stage.Params(n=20))
+    drawn = {
+        name: list(stage.distinct(stage.Params(**p)))
+        for name, p in (("few", {"n": 20}), ("more", {"n": 50}), ("others", {"n": 20, "seed": 1}))
+    }
+    assert drawn["more"][:20] == drawn["few"] != drawn["others"]
 
 
 def test_too_small_a_space_is_said_plainly():
     tiny = {"modulus": 3, "min_length": 1, "max_length": 1, "operators": ["+"]}  # six problems in all
     with pytest.raises(UserError, match=r"holds about [0-6] problems, 100 are asked for|empty split"):
-        stage.distinct(stage.Params(options=tiny, n=100))
+        list(stage.distinct(stage.Params(options=tiny, n=100)))
 
 
 def test_an_empty_split_is_said_plainly():

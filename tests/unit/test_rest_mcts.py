@@ -11,7 +11,10 @@ import random
 
 import pandas as pd
 import pytest
+from finished import result
 
+from elenchus import tables
+from elenchus.job import Job
 from elenchus.metrics import search as measured
 from elenchus.problems import chain
 from elenchus.search import labels
@@ -102,24 +105,12 @@ def test_answers_by_score_majority_and_summed_scores():
     assert pick("majority", [0.0] * 5) == {0, 1, 2, 3}  # a tie of two answers
 
 
-class Given:
-    def __init__(self, **tables):
-        self.tables = {name: pd.DataFrame(rows) for name, rows in tables.items()}
-
-    def table(self, name):
-        return self.tables[name]
-
-
-class Job:
-    def __init__(self, params, **inputs):
-        self.params, self.inputs, self.seed, self.written = params, inputs, 1, {}
-        self.cost = type("Cost", (), {"oracle_calls": 0})()
-
-    def rng(self, name):
-        return random.Random(name)
-
-    def write(self, name, rows):
-        self.written[name] = rows
+def run(module, tmp_path, output, params, **content):
+    """Return (job, rows of the output) of a stage on results with the tables given."""
+    inputs = {name: result(tmp_path / name, **{name: rows}) for name, rows in content.items()}
+    job = Job(output, module.Params(**params), 1, inputs, tmp_path, tmp_path)
+    module.run(job)
+    return job, tables.read(output, tmp_path / f"{output}.parquet").to_dict("records")
 
 
 def problem_row(problem):
@@ -127,30 +118,27 @@ def problem_row(problem):
     return {**facts, "split": "test", "meta": json.dumps(problem.meta)}
 
 
-def test_a_problem_without_a_readable_solution_goes_unanswered():
+def test_a_problem_without_a_readable_solution_goes_unanswered(tmp_path):
     other = chain.build(3, [("+", 1)], 11)
     rows = [
         {"solution_id": "s", "problem_id": PROBLEM.id, "parsed": True, "answer": "6", "correct": True},
         {"solution_id": "t", "problem_id": other.id, "parsed": False, "answer": "", "correct": False},
     ]
-    scores = Given(scores=[{"solution_id": s, "score": 0.5} for s in ("s", "t")])
-    problems = Given(problems=[problem_row(PROBLEM), problem_row(other)])
-    job = Job(answer.Params(), solutions=Given(solutions=rows), problems=problems, scores=scores)
-    answer.run(job)
-    first, second = job.written["solutions"]
+    scores = [{"solution_id": r["solution_id"], "problem_id": r["problem_id"], "score": 0.5} for r in rows]
+    asked = [problem_row(PROBLEM), problem_row(other)]
+    _, (first, second) = run(answer, tmp_path, "solutions", {}, problems=asked, solutions=rows, scores=scores)
     assert first["solution_id"] == "s"
     assert (second["problem_id"], second["parsed"], second["correct"]) == (other.id, False, False)
 
 
-def test_outcome_labels_stand_at_the_last_step_alone():
+def test_outcome_labels_stand_at_the_last_step_alone(tmp_path):
     wrong = [*RIGHT[:3], "0 - 5 = 7"]
     rows = [
         {"solution_id": str(i), "problem_id": PROBLEM.id, "parsed": True, "steps": steps}
         for i, steps in enumerate((RIGHT, wrong))
     ]
-    params = label.Params(source="checker", checker="outcome")
-    job = Job(params, problems=Given(problems=[problem_row(PROBLEM)]), solutions=Given(solutions=rows))
-    label.run(job)
-    for row, outcome in zip(job.written["labels"], (1.0, 0.0), strict=True):
+    params = {"source": "checker", "checker": "outcome"}
+    job, made = run(label, tmp_path, "labels", params, problems=[problem_row(PROBLEM)], solutions=rows)
+    for row, outcome in zip(made, (1.0, 0.0), strict=True):
         assert all(map(math.isnan, row["labels"][:-1])) and row["labels"][-1] == outcome
     assert job.cost.oracle_calls == 2

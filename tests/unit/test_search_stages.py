@@ -10,8 +10,9 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 import torch
+from finished import result
 
-from elenchus import models, solutions, tables
+from elenchus import models, solutions
 from elenchus.errors import UserError
 from elenchus.job import Job
 from elenchus.problems import chain
@@ -20,28 +21,9 @@ from elenchus.stages import label, search
 OPTIONS = chain.Options(modulus=5, min_length=2, max_length=2)
 
 
-class Given:
-    """Stands for a finished stage."""
-
-    def __init__(self, folder=None, **manifest):
-        self.folder, self.manifest = folder, manifest
-
-    def dir(self, name):
-        return self.folder
-
-    def table(self, name):
-        return tables.read(name, self.folder / f"{name}.parquet")
-
-    def count(self, name):
-        return len(self.table(name))
-
-    def rows(self, name, start, stop):
-        return tables.rows(name, self.folder / f"{name}.parquet", start, stop)
-
-
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    """Return a folder with a model, and problems.parquet."""
+    """Return a result with a model and problems."""
     torch.set_num_threads(1)
     folder, rng = tmp_path_factory.mktemp("world"), random.Random(0)
     tokenizer = models.new_tokenizer(chain.vocabulary(OPTIONS))
@@ -62,15 +44,14 @@ def world(tmp_path_factory):
         for optimizer in (muon, adamw):
             optimizer.step()
             optimizer.zero_grad()
-    models.save(model, tokenizer, folder)
+    models.save(model, tokenizer, folder / "model")
     found = {p.id: p for p in (chain.generate(OPTIONS, rng) for _ in range(12))}
     rows = [
         {"problem_id": p.id, "family": "chain", "split": "train", "prompt": p.prompt, "answer": p.answer}
         | {"meta": json.dumps(p.meta)}
         for p in found.values()
     ]
-    tables.write("problems", rows, folder / "problems.parquet")
-    return folder
+    return result(folder, problems=rows)
 
 
 def run(module, tmp_path, name, inputs, **params):
@@ -78,7 +59,7 @@ def run(module, tmp_path, name, inputs, **params):
     out.mkdir()
     job = Job(name, module.Params(**params), 3, inputs, out, out.with_suffix(".work"))
     module.run(job)
-    return job, Given(out, params=job.params.model_dump())
+    return job, result(out, job.params.model_dump())
 
 
 @pytest.mark.parametrize(
@@ -90,11 +71,11 @@ def run(module, tmp_path, name, inputs, **params):
     ],
 )
 def test_search_writes_trees_and_their_leaves(world, tmp_path, params):
-    inputs = {"actor": Given(world), "problems": Given(world)}
+    inputs = {"actor": world, "problems": world}
     settings = {"simulations": 6, "temperature": 1.0, "batch_size": 16, **params}
     job, made = run(search, tmp_path, "search", inputs, **settings)
     nodes, leaves = made.table("nodes"), made.table("solutions")
-    problems = Given(world).table("problems")
+    problems = world.table("problems")
     assert nodes["problem_id"].unique().tolist() == problems["problem_id"].tolist()
     roots = nodes[nodes["node"] == 0]
     assert (roots["parent"] == -1).all() and (roots["visits"] >= 6).all()
@@ -113,12 +94,10 @@ def test_search_writes_trees_and_their_leaves(world, tmp_path, params):
 
 
 def test_a_tree_does_not_depend_on_the_other_problems(world, tmp_path):
-    part = tmp_path / "part"
-    part.mkdir()
-    tables.write("problems", Given(world).table("problems").iloc[7:9], part / "problems.parquet")
+    few_problems = result(tmp_path / "part", problems=world.table("problems").iloc[7:9])
     settings = {"simulations": 5, "temperature": 1.0, "value": "rollouts"}
-    _, whole = run(search, tmp_path, "whole", {"actor": Given(world), "problems": Given(world)}, **settings)
-    _, few = run(search, tmp_path, "few", {"actor": Given(world), "problems": Given(part)}, batch_size=8, **settings)
+    _, whole = run(search, tmp_path, "whole", {"actor": world, "problems": world}, **settings)
+    _, few = run(search, tmp_path, "few", {"actor": world, "problems": few_problems}, batch_size=8, **settings)
     columns = ["problem_id", "node", "parent", "step", "visits", "value"]
     expected = whole.table("nodes")
     expected = expected[expected["problem_id"].isin(few.table("nodes")["problem_id"])]
@@ -126,11 +105,11 @@ def test_a_tree_does_not_depend_on_the_other_problems(world, tmp_path):
 
 
 def test_value_model_and_its_input_belong_together(world, tmp_path):
-    inputs = {"actor": Given(world), "problems": Given(world)}
+    inputs = {"actor": world, "problems": world}
     with pytest.raises(UserError, match="needs input `value_model`"):
         run(search, tmp_path, "a", inputs, value="value_model")
     with pytest.raises(UserError, match="takes no input `value_model`"):
-        run(search, tmp_path, "b", {**inputs, "value_model": Given(world)}, value="rollouts")
+        run(search, tmp_path, "b", {**inputs, "value_model": world}, value="rollouts")
 
 
 def test_value_model_is_asked_for_every_readable_node(world, tmp_path, monkeypatch):
@@ -144,7 +123,9 @@ def test_value_model_is_asked_for_every_readable_node(world, tmp_path, monkeypat
 
     scorer.score_steps = score_steps
     monkeypatch.setattr(process_head, "load", lambda folder, batch_size: scorer)
-    inputs = {"actor": Given(world), "problems": Given(world), "value_model": Given(world)}
+    (tmp_path / "head" / "process_head").mkdir(parents=True)
+    (tmp_path / "head" / "process_head" / "head.json").write_text("{}")
+    inputs = {"actor": world, "problems": world, "value_model": result(tmp_path / "head")}
     job, made = run(search, tmp_path, "a", inputs, value="value_model", exact=False, simulations=4)
     nodes = made.table("nodes")
     judged = nodes[nodes["model_value"].notna()]
@@ -158,12 +139,12 @@ def test_value_model_is_asked_for_every_readable_node(world, tmp_path, monkeypat
 @pytest.fixture(scope="module")
 def trees(world, tmp_path_factory):
     tmp = tmp_path_factory.mktemp("trees")
-    inputs = {"actor": Given(world), "problems": Given(world)}
+    inputs = {"actor": world, "problems": world}
     return run(search, tmp, "trees", inputs, simulations=8, temperature=1.0, value="rollouts")[1]
 
 
 def test_tree_labels(world, trees, tmp_path):
-    job, made = run(label, tmp_path, "full", {"problems": Given(world), "trees": trees}, source="tree")
+    job, made = run(label, tmp_path, "full", {"problems": world, "trees": trees}, source="tree")
     rows = made.table("labels")
     nodes = trees.table("nodes")
     solved = nodes.groupby("problem_id")["correct"].agg(lambda c: any(x is True for x in c))
@@ -173,13 +154,13 @@ def test_tree_labels(world, trees, tmp_path):
     assert sum(x == 1.0 for x in known) == sum(x is True for x in nodes["correct"])
     assert all(len(a) == len(b) for a, b in zip(rows["steps"], rows["labels"]))
     assert job.cost.oracle_calls == 0  # the search has paid for the outcomes
-    unpaid = Given(trees.folder, params={"exact": False})
-    job, _ = run(label, tmp_path, "unpaid", {"problems": Given(world), "trees": unpaid}, source="tree")
+    unpaid = result(trees.folder, {"exact": False})
+    job, _ = run(label, tmp_path, "unpaid", {"problems": world, "trees": unpaid}, source="tree")
     assert job.cost.oracle_calls == nodes["terminal"].sum()
 
 
 def test_checker_labels_of_solutions_and_of_trees(world, trees, tmp_path):
-    inputs = {"problems": Given(world), "solutions": trees}
+    inputs = {"problems": world, "solutions": trees}
     job, made = run(label, tmp_path, "checker", inputs, source="checker", after_error="zero")
     table = trees.table("solutions")
     table = table[table["parsed"]].set_index("solution_id")
@@ -190,13 +171,13 @@ def test_checker_labels_of_solutions_and_of_trees(world, trees, tmp_path):
         length = len(table.loc[path, "steps"])
         assert list(values) == [1.0 if first < 0 or k < first else 0.0 for k in range(length)]
     assert job.cost.oracle_calls == sum(map(len, rows["steps"]))
-    inputs = {"problems": Given(world), "trees": trees}
+    inputs = {"problems": world, "trees": trees}
     _, far = run(label, tmp_path, "distance", inputs, source="checker", checker="distance")
     assert all(0 <= x <= 1 for own in far.table("labels")["labels"] for x in own)
 
 
 def test_rollout_labels(world, trees, tmp_path):
-    inputs = {"problems": Given(world), "solutions": trees, "actor": Given(world)}
+    inputs = {"problems": world, "solutions": trees, "actor": world}
     job, made = run(label, tmp_path, "rollouts", inputs, source="rollouts", rollouts=4)
     rows = made.table("labels")
     assert all(x in (0, 0.25, 0.5, 0.75, 1) for own in rows["labels"] for x in own)
@@ -210,7 +191,7 @@ def test_rollout_labels(world, trees, tmp_path):
 
 
 def test_sources_and_inputs_belong_together(world, trees, tmp_path):
-    problems = Given(world)
+    problems = world
     for k, (inputs, source, message) in enumerate(
         [
             ({"solutions": trees}, "tree", "needs input `trees`"),
@@ -224,7 +205,7 @@ def test_sources_and_inputs_belong_together(world, trees, tmp_path):
 
 
 def test_estimates_bound_the_rows(world, trees):
-    rows = {"problems": len(Given(world).table("problems"))}
+    rows = {"problems": len(world.table("problems"))}
     estimate = search.estimate(search.Params(simulations=8), rows)
     assert len(trees.table("nodes")) <= estimate.rows and estimate.sampled > 0
     assert label.estimate(label.Params(source="rollouts", rollouts=2), {"solutions": 10}).sampled == 20 * 5 * 10 * 2

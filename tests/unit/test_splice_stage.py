@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 
-import pandas as pd
 import pytest
+from finished import result
 
 from elenchus import solutions as rows
+from elenchus import tables
 from elenchus.errors import UserError
 from elenchus.job import Job
 from elenchus.problems import crafting
@@ -19,14 +20,6 @@ EPISODES = {
     "mended": ["join hide reed", "part strap", "join reed reed", "join rope wood"],
     "refused": ["join ore ore", "join clay coal", *["mumble"] * 4],
 }
-
-
-class Given:
-    def __init__(self, **tables):
-        self.tables = tables
-
-    def table(self, name):
-        return pd.DataFrame(self.tables[name])
 
 
 def judgement(first):
@@ -43,18 +36,16 @@ def made(tmp_path, first=None, **params):
         text = crafting.render(BOW, crafting.written(BOW, actions))
         played.append({**rows.read(BOW, text, i, "t"), "solution_id": name})
     inputs = {
-        "problems": Given(problems=[{**problem, "meta": json.dumps(BOW.meta)}]),
-        "solutions": Given(solutions=played),
+        "problems": result(tmp_path / "problems", problems=[{**problem, "meta": json.dumps(BOW.meta)}]),
+        "solutions": result(tmp_path / "solutions", solutions=played),
     }
     if first is not None:
-        said = [{"solution_id": s, "text": judgement(f), "sample": 0} for s, f in first.items()]
-        inputs["critiques"] = Given(critiques=said)
+        said = [{"solution_id": s, "problem_id": BOW.id, "text": judgement(f), "sample": 0} for s, f in first.items()]
+        inputs["critiques"] = result(tmp_path / "critiques", critiques=said)
     job = Job("splice", splice.Params(**params), 1, inputs, tmp_path, tmp_path)
-    written = {}
-    job.write = lambda name, table: written.__setitem__(name, table)
     splice.run(job)
     assert job.cost.oracle_calls == 3
-    return written["examples"], written["splices"]
+    return tuple(tables.records(name, tmp_path / f"{name}.parquet") for name in ("examples", "splices"))
 
 
 def test_the_bad_path_is_cut_after_the_action_that_the_judge_calls_bad(tmp_path):
