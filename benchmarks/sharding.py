@@ -1,4 +1,4 @@
-"""Peak memory of a shard, and of the job that joins, when the data is twenty times as large: ratios within one run.
+"""Peak memory when the data is twenty times as large, of shards, of the jobs that join them, and of stages that move tables.
 
 python benchmarks/sharding.py [--problems 200] [--times 20]
 """
@@ -23,21 +23,39 @@ ACTOR = make("seed_model", {"options": OPTIONS}, seed=0)
 SAMPLED = {"n": 32, "max_tokens": 40}
 
 
-def stages(problems: int) -> dict:
-    """Return the stages that share work, on so many problems."""
+def stages(problems: int) -> tuple[list, dict, dict]:
+    """Return, on so many problems: what is made first, the stages that are measured in shards, those measured whole."""
     asked = make("problems", {"options": OPTIONS, "split": "test", "n": problems}, seed=0)
-    sample = make("sample", SAMPLED, seed=0, actor=ACTOR, problems=asked)
-    given = {"solutions": make("inject", {"n": 32}, seed=0, problems=asked), "problems": asked}
+    spoilt = make("inject", {"n": 32, "clean": 0.5, "most": 2}, seed=0, problems=asked)
+    given = {"solutions": spoilt, "problems": asked}
     oracle = make("critique", {"source": "oracle", "miss_rate": 0.2}, seed=0, **given)
+    other = make("critique", {"source": "oracle", "miss_rate": 0.5, "critic": "other"}, seed=0, **given)
+    merged = make("aggregate", {}, seed=0, critiques=[oracle, other], **given)
+    scores = make("score", {"flip": 0.1}, seed=0, **given)
+    pairs = make("pairs", {"rule": "jaccard"}, seed=0, critiques=[oracle, other], **given)
     settings = {"simulations": 2, "breadth": 2, "leaves_per_round": 1, "solution_tokens": 24}
-    search = make("search", settings, seed=0, actor=ACTOR, problems=asked)
-    return {
-        "before": [asked, given["solutions"]],
-        "sample": sample,
+    shared = {
+        "sample": make("sample", SAMPLED, seed=0, actor=ACTOR, problems=asked),
         "critique": oracle,
-        "search": search,
-        "evaluate (reads whole)": make("evaluate", {"which": "policy"}, seed=0, solutions=sample, problems=asked),
+        "search": make("search", settings, seed=0, actor=ACTOR, problems=asked),
     }
+    whole = {
+        "inject": spoilt,
+        "aggregate": merged,
+        "score": scores,
+        "pairs": pairs,
+        "label": make("label", {"source": "checker"}, seed=0, **given),
+        "examples of pairs": make("examples", {}, seed=0, pairs=pairs, problems=asked),
+        "examples of critiques": make("examples", {"keep": "verdict"}, seed=0, critiques=oracle, **given),
+        "cases": make("cases", {"limit": 1000}, seed=0, **given),
+        "select": make("select", {"threshold": -0.5}, seed=0, scores=scores, **given),
+        "answer": make("answer", {}, seed=0, scores=scores, **given),
+        "evaluate a policy": make("evaluate", {"which": "policy"}, seed=0, scores=scores, **given),
+        "evaluate a critic": make("evaluate", {"which": "critic"}, seed=0, critiques=oracle, **given),
+        "evaluate a vote": make("evaluate", {"which": "vote"}, seed=0, critiques=oracle, **given),
+        "evaluate pairs": make("evaluate", {"which": "pairs"}, seed=0, pairs=pairs, **given),
+    }
+    return [asked, other], shared, whole
 
 
 def job(spec: dict, results: Path) -> None:
@@ -61,18 +79,17 @@ def peak(spec: dict, results: Path) -> float:
     return float(subprocess.run(call, stdout=subprocess.PIPE, text=True, check=True).stdout.split()[-1])
 
 
-def measure(problems: int, shards: int, results: Path) -> dict[str, tuple[float, float]]:
-    """Return {kind: (largest shard's peak, joining job's peak)}, MB."""
-    todo, found = stages(problems), {}
-    for s in (ACTOR, *todo.pop("before")):
-        peak(s.spec(), results)
-    for name, s in todo.items():
-        if name.startswith("evaluate"):
-            found[name] = (0.0, peak(s.spec(), results))
-        else:
-            largest = max(peak({**s.spec(), "shard": [i, shards]}, results) for i in range(shards))
-            found[name] = (largest, peak({**s.spec(), "joins": True}, results))
-    return found
+def measure(problems: int, shards: int, results: Path) -> dict[str, float]:
+    """Return {job: its peak memory in MB}; of shards the largest."""
+    first, shared, whole = stages(problems)
+    found = {}
+    for name, s in {"actor": ACTOR, "problems": first[0], "inject": whole["inject"], "critique": first[1]}.items():
+        found[name] = peak(s.spec(), results)
+    del found["actor"], found["critique"]  # an untrained model; critiques in one shard
+    for name, s in shared.items():
+        found[f"{name}, a shard"] = max(peak({**s.spec(), "shard": [i, shards]}, results) for i in range(shards))
+        found[f"{name}, joining"] = peak({**s.spec(), "joins": True}, results)
+    return found | {name: peak(s.spec(), results) for name, s in whole.items() if name != "inject"}
 
 
 def main() -> None:
@@ -87,13 +104,8 @@ def main() -> None:
         small = measure(asked.problems, 1, Path(folder, "small"))
         large = measure(asked.problems * asked.times, asked.times, Path(folder, "large"))
     print(f"{asked.problems} problems in 1 shard, {asked.problems * asked.times} in {asked.times}: peak memory in MB")
-    for name in small:
-        for what, k in (("a shard", 0), ("joining", 1)):
-            if small[name][k]:
-                what = what if not name.startswith("evaluate") else "whole"
-                print(
-                    f"  {name:24} {what:8} {small[name][k]:7.0f} -> {large[name][k]:7.0f}  x {large[name][k] / small[name][k]:.2f}"
-                )
+    for name, before in small.items():
+        print(f"  {name:24} {before:7.0f} -> {large[name]:7.0f}  x {large[name] / before:.2f}")
 
 
 if __name__ == "__main__":
