@@ -6,8 +6,8 @@ found from names alone, which errs on the safe side:
   - a name that a definition mentions and that its module defines or imports from this package is followed;
   - `module.attribute` follows that attribute, a module mentioned in any other way counts whole;
   - module-level statements other than definitions, imports and assignments count with every definition of the module.
-Not followed: packages outside this one (the lock file pins them) and imports made from strings (the families: a stage
-names its family's module, see `graph.py`).
+Not followed: packages outside this one (the lock file pins them), imports made from strings (the families: a stage names its
+family's module, see `graph.py`), and the columns of tables (`COLUMNS`).
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from functools import cache
 from pathlib import Path
 
 PACKAGE = "elenchus"
+# Not followed: which columns there are is in the digests of the stages that write them, table by table (`graph.py`).
+COLUMNS = ("elenchus.schemas", "SCHEMAS")
 ROOT = Path(__file__).parent
 
 
@@ -195,7 +197,7 @@ def closure(module: str, roots: tuple[str, ...] = ("*",)) -> tuple[tuple[str, st
     todo = [(module, name) for name in roots]
     while todo:
         source, name = todo.pop()
-        if (source, name) in seen or path_of(source) is None:
+        if (source, name) in seen or (source, name) == COLUMNS or path_of(source) is None:
             continue
         m = parse(source)
         if name == "*":

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from elenchus import seeds, stages, tables
+from elenchus import schemas, seeds, stages
 from elenchus.code_digest import code_digest, definition_digests, path_of
 from elenchus.errors import UserError, did_you_mean
 
@@ -140,7 +140,7 @@ def module_of(family: str) -> str:
 @cache
 def kind_code(kind: str, families: tuple[str, ...], engine: str = "") -> str:
     """Return the digest of the code of `kind` where problems of `families` reach it and `engine` samples."""
-    outputs = {name: tables.SCHEMAS.get(name) for name in stages.load(kind).OUTPUTS}
+    outputs = {name: schemas.SCHEMAS.get(name) for name in stages.load(kind).OUTPUTS}
     parts = [code_digest(f"elenchus.stages.{kind}", ("run", "Params")), outputs]
     return digest_of(parts + [code_digest(module) for module in chosen_modules(families, engine)])
 
@@ -152,8 +152,8 @@ def kind_definitions(kind: str, families: tuple[str, ...], engine: str = "") -> 
     for module in chosen_modules(families, engine):
         found.update(definition_digests(module))
     for name in stages.load(kind).OUTPUTS:
-        if name in tables.SCHEMAS:
-            found[f"elenchus.tables:SCHEMAS[{name}]"] = digest_of(tables.SCHEMAS[name])[:12]
+        if name in schemas.SCHEMAS:
+            found[f"elenchus.schemas:SCHEMAS[{name}]"] = digest_of(schemas.SCHEMAS[name])[:12]
     return dict(sorted(found.items()))
 
 

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from elenchus import findings, problems, tables
+from elenchus import findings, problems, schemas
 from elenchus.errors import CorruptResult, UserError
 from elenchus.graph import RESULTS
 from elenchus.job import read_manifest
@@ -261,7 +261,7 @@ def a_result(folder: Path) -> RenderableType:
         facts.add_row(f"from {name}", ", ".join([given] if isinstance(given, str) else given))
     for name, entry in m["files"].items():
         rows = ""
-        if name.endswith(".parquet") and Path(name).stem in tables.SCHEMAS:
+        if name.endswith(".parquet") and Path(name).stem in schemas.SCHEMAS:
             import pyarrow.parquet as pq
 
             rows = f", {pq.ParquetFile(folder / name).metadata.num_rows} rows"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from elenchus import tables
+from elenchus import schemas, tables
 from elenchus.errors import UserError
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def _several(results: Result | list[Result]) -> list[Result]:
 
 def _open(name: str, result: Result) -> _Table:
     """Return table `name` of a result; one that names solutions only is read by the problems that these are of."""
-    key = "problem_id" if "problem_id" in tables.SCHEMAS[name] else "solution_id"
+    key = "problem_id" if "problem_id" in schemas.SCHEMAS[name] else "solution_id"
     return _Table(tables.opened(name, result.file(f"{name}.parquet")), key)
 
 

@@ -17,7 +17,7 @@ import os
 import shutil
 from pathlib import Path
 
-from elenchus import findings, lineage, tables
+from elenchus import findings, lineage, schemas
 from elenchus.graph import RESULTS
 from elenchus.lab import Named, Published
 from elenchus.plan import Plan, RecipePlan
@@ -168,7 +168,7 @@ def card(plan: Plan, recipe: RecipePlan, name: str, files: dict[str, Published])
         f"| `{f}` | {counts[f]:,} | {p.seed} | `{p.stage.kind}` | `{p.stage.digest}` |" for f, p in files.items()
     )
     columns = "\n".join(
-        f"| `{c}` | {kind} | {shorten(example.get(c))} |" for c, kind in tables.SCHEMAS[first.table].items()
+        f"| `{c}` | {kind} | {shorten(example.get(c))} |" for c, kind in schemas.SCHEMAS[first.table].items()
     )
     steps = "\n".join(
         f"{i}. `{s.kind}` `{s.digest}`: {lineage.brief(s) or 'default parameters'}"

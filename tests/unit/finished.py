@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from elenchus import tables
+from elenchus import schemas, tables
 from elenchus.job import Result, file_entries
 
 NONE = {"str": "", "int": 0, "float": 0.0, "bool": False}
@@ -18,7 +18,7 @@ def result(folder: Path, params: dict | None = None, **content) -> Result:
     folder.mkdir(parents=True, exist_ok=True)
     for name, rows in content.items():
         frame = pd.DataFrame(rows)
-        for column, kind in tables.SCHEMAS[name].items():
+        for column, kind in schemas.SCHEMAS[name].items():
             if column not in frame:
                 frame[column] = pd.Series([[]] * len(frame)) if kind.startswith("list") else NONE[kind.rstrip("?")]
         tables.write(name, frame, folder / f"{name}.parquet")

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from elenchus import graph, stages, tables
+from elenchus import graph, schemas, stages, tables
 from elenchus.errors import UserError
 from elenchus.job import Job, Result, file_entries
 from elenchus.problems import chain, first_error
@@ -148,7 +148,7 @@ def metric(result, name):
 def test_kinds_keep_to_the_contract(kind):
     module = stages.load(kind)
     assert all(f.description for f in module.Params.model_fields.values())
-    assert set(module.OUTPUTS) <= set(tables.SCHEMAS) | {o for o in module.OUTPUTS if o.endswith(".json")}
+    assert set(module.OUTPUTS) <= set(schemas.SCHEMAS) | {o for o in module.OUTPUTS if o.endswith(".json")}
     params = {"labels": [{"arm": "a", "seed": 0}]} if kind == "summary" else {}
     filled = module.Params.model_validate(params)
     estimate = module.estimate(filled, {"solutions": 10, "critiques": 10})

@@ -279,9 +279,9 @@ def test_trees_whose_root_stays_make_no_pairs():
         def table(self, name):
             import pandas as pd
 
-            from elenchus import tables
+            from elenchus import schemas
 
-            return pd.DataFrame(columns=list(tables.SCHEMAS[name]))
+            return pd.DataFrame(columns=list(schemas.SCHEMAS[name]))
 
     class Job:
         params, inputs = step_pairs.Params(), dict.fromkeys(("problems", "trees", "solutions"), Given())

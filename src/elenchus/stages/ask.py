@@ -16,7 +16,6 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from elenchus.benchmarks import schemas  # noqa: F401  the tables' columns
 from elenchus.engines.settings import Sampler
 from elenchus.errors import UserError
 from elenchus.job import Job

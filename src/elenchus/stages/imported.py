@@ -10,7 +10,6 @@ from typing import Literal
 
 from pydantic import Field
 
-from elenchus.benchmarks import schemas  # noqa: F401  the tables' columns
 from elenchus.job import Job
 from elenchus.stages import LAPTOP, Estimate, Lengths, StageParams
 
