@@ -99,19 +99,13 @@ def _arrow(name: str, frame: pd.DataFrame | list[dict]) -> pa.Table:
 
 
 def records(name: str, path: Path) -> list[dict]:
-    """Return table `name` from `path` as plain rows, nulls as None; CorruptResult as `read`."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    """Return table `name` from `path` as plain rows, nulls as None; CorruptResult as `opened`."""
+    return opened(name, path).read().to_pylist()
 
-    try:
-        table = pq.read_table(path)
-    except (pa.ArrowException, OSError) as e:
-        raise CorruptResult(f"{path}: not a readable Parquet file ({e})") from e
-    if table.schema.names != list(SCHEMAS[name]):
-        raise CorruptResult(
-            f"{path}: columns {table.schema.names} are not those of table {name!r}: {list(SCHEMAS[name])}"
-        )
-    return table.to_pylist()
+
+def plain(name: str, frame: pd.DataFrame) -> list[dict]:
+    """Return rows of table `name` as plain data, nulls as None."""
+    return _arrow(name, frame).to_pylist()
 
 
 def read(name: str, path: Path) -> pd.DataFrame:

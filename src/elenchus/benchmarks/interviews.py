@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
-from elenchus import problems, seeds, tables
+import numpy as np
+
+from elenchus import models, parts, problems, seeds, tables
 from elenchus.benchmarks import asking, reading
+from elenchus.critics.drafts import by_id
 from elenchus.engines import Sampling
-from elenchus.engines.opening import opened, spent
+from elenchus.engines.opening import opened
 from elenchus.errors import UserError
 from elenchus.problems import Problem
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from elenchus.job import Job, Result
 
-CHUNK = 1024  # prompts per call of the engine: between two calls, progress is said
+CHUNK = 1024  # things to ask about of a part
 REFERENCE = "reference"  # author of a set's own solutions, which nobody is asked about
 
 
@@ -35,31 +43,46 @@ def rows_of(result: Result, name: str) -> list[dict]:
     return tables.records(name, result.file(f"{name}.parquet"))
 
 
-def tasks(job: Job) -> list[Task]:
-    """Return what is asked about: every problem, or every solution but the sets' own (of a model's, the first of a problem)."""
-    asked = {row["problem_id"]: problems.from_row(row) for row in rows_of(job.inputs["problems"], "problems")}
+def places(job: Job) -> np.ndarray:
+    """Return the rows of `problems` (for a solver) or `attempts` that are asked about: of a model's attempts, a problem's first.
+
+    Nobody is asked about a set's own solutions, nor is a critic about what has no answer and is known to be wrong.
+    """
     if job.params.role == "solver":
-        return [Task(p.id, p, None, {}) for p in asked.values()]
+        return np.arange(job.inputs["problems"].count("problems"))
+    rows = job.inputs["attempts"].columns("attempts", ["author", "sample", "parsed"])
+    asked = (rows["author"] != REFERENCE) & ((rows["author"] != "") | (rows["sample"] == 0))
+    return np.flatnonzero(asked & (rows["parsed"] | (job.params.role != "critic")))
+
+
+def tasks(job: Job, where: np.ndarray | None = None) -> list[Task]:
+    """Return what is asked about in the rows `where`, or in all `places`."""
+    where = places(job) if where is None else where
+    if not len(where):
+        return []
+    source, low = "problems" if job.params.role == "solver" else "attempts", int(where[0])
+    table = job.inputs[source].rows(source, low, int(where[-1]) + 1).iloc[where - low]
+    if source == "problems":
+        return [Task(p.id, p, None, {}) for p in map(problems.from_row, table.to_dict("records"))]
+    asked = by_id(job.inputs["problems"].those("problems", "problem_id", table["problem_id"]))
     said = {}
     if "critiques" in job.inputs:
-        said = {r["about"]: r for r in rows_of(job.inputs["critiques"], "replies") if r["sample"] == 0}
+        critiques = job.inputs["critiques"].those("replies", "about", table["attempt_id"])
+        critiques = critiques[critiques["sample"] == 0]
+        said = dict(zip(critiques["about"], critiques["text"], strict=True))
     found = []
-    for row in rows_of(job.inputs["attempts"], "attempts"):
-        if row["author"] == REFERENCE or (not row["author"] and row["sample"] > 0):
-            continue
-        if job.params.role == "critic" and not row["parsed"]:
-            continue  # what has no answer has nothing to judge, and is known to be wrong
+    for row in tables.plain("attempts", table):
         if row["problem_id"] not in asked:
-            raise UserError(f"an attempt at {row['problem_id']}, which is not among the {len(asked)} problems given")
-        critique = said.get(row["attempt_id"], {}).get("text", "")
-        shown = {"solution": row["text"], "steps": row["steps"], "critique": critique}
+            given = job.inputs["problems"].count("problems")
+            raise UserError(f"an attempt at {row['problem_id']}, which is not among the {given} problems given")
+        shown = {"solution": row["text"], "steps": row["steps"], "critique": said.get(row["attempt_id"], "")}
         found.append(Task(row["attempt_id"], asked[row["problem_id"]], row, shown))
     return found
 
 
-def hold(job: Job) -> tuple[list[dict], dict]:
-    """Return (the rows of `replies`, what prompt.json says: prompt, digest, rendering, examples, notes)."""
-    p, asked = job.params, tasks(job)
+def hold(job: Job) -> None:
+    """Write `replies`, in parts, and prompt.json: the prompt as it was, its rendering and examples, what is to be said."""
+    p, asked = job.params, places(job)
     prompt = asking.read(p.prompt.name, p.prompt.text)
     about = {
         "name": prompt.name,
@@ -67,24 +90,31 @@ def hold(job: Job) -> tuple[list[dict], dict]:
         "text": p.prompt.text,
         "role": p.role,
         "mode": p.mode,
-        "notes": [],
     }
+    renderer = None
+    if p.mode != "head":
+        renderer = asking.Renderer(models.load_tokenizer(job.inputs["model"].dir("model")), shots(job, prompt))
+        about |= {"rendering": renderer.how, "shots": [list(shot) for shot in renderer.shots]}
+    cuts = [(start, asked[start : start + CHUNK]) for start in range(0, len(asked), CHUNK)]
+    parts.make(job, ("replies",), cuts, partial(_begin, job, prompt, renderer), "prompts answered")
+    if job.shard is None:
+        said = notes(tables.pieces("replies", job.out / "replies.parquet"))
+        for sentence in said:
+            print(f"  {p.prompt.name}: {sentence}", file=sys.stderr, flush=True)
+        job.write_json("prompt", {**about, "notes": said})
+
+
+def _begin(job: Job, prompt: asking.Prompt, renderer: asking.Renderer | None):
+    """Return (what makes a part's replies, the engines) of a job that makes any."""
+    p = job.params
     if p.mode == "head":
-        return by_head(job, asked), about
+        head = partial(by_head, job, scorer_of(job))
+        return lambda cut: {"replies": head(tasks(job, cut[1]))}, []
     engine = opened(job, "model")
-    examples = shots(job, prompt)
-    renderer = asking.Renderer(engine.tokenizer, examples)
-    about |= {"rendering": renderer.how, "shots": [list(shot) for shot in examples]}
     room = getattr(engine, "context", 0) or engine.config.max_position_embeddings
-    scores = p.mode == "verdict" and not prompt.reader
-    rows = (
-        by_words(job, prompt, asked, engine, renderer, room)
-        if scores
-        else by_text(job, prompt, asked, engine, renderer, room)
-    )
-    spent(job, engine)
-    about["notes"] = notes(rows, room)
-    return rows, about
+    by = by_words if p.mode == "verdict" and not prompt.reader else by_text
+    write = partial(by, job, prompt, engine, renderer, room)
+    return lambda cut: {"replies": write(tasks(job, cut[1]), cut[0])}, [engine]
 
 
 def shots(job: Job, prompt: asking.Prompt) -> list[tuple[str, str]]:
@@ -141,31 +171,31 @@ def row(task: Task, sample: int, text: str, finish: str, rendered: asking.Render
 
 
 def by_text(
-    job: Job, prompt: asking.Prompt, asked: list[Task], engine, renderer: asking.Renderer, room: int
+    job: Job, prompt: asking.Prompt, engine, renderer: asking.Renderer, room: int, asked: list[Task], start: int
 ) -> list[dict]:
-    """Return replies that the model writes; in mode `verdict` of a family, with its verdict words' probabilities."""
+    """Return replies that the model writes; in mode `verdict` of a family, with its verdict words' probabilities.
+
+    start: how many things are asked before these, which the seed depends on.
+    """
     p, rows = job.params, []
     sampling = Sampling(temperature=p.temperature, max_tokens=limit(job, room), top_p=p.top_p)
     is_plain = not renderer.tokenizer.chat_template
-    for start in range(0, len(asked), CHUNK):
-        chunk = asked[start : start + CHUNK]
-        rendered = [renderer(prompt.messages(t.problem, **t.shown), prompt.reply) for t in chunk]
-        keeps = [not usable(prompt, t) for t in chunk]
-        fits = [r.tokens <= room - sampling.max_tokens and not k for r, k in zip(rendered, keeps)]
-        seed = seeds.derive(job.derive("samples"), start)
-        written = iter(engine.sample([r.text for r, fit in zip(rendered, fits) if fit], sampling, seed, p.n))
-        for task, r, fit, keep in zip(chunk, rendered, fits, keeps, strict=True):
-            if not fit:  # a corrector's solution stands where there is nothing to follow, at no cost
-                text, finish = (task.attempt["text"], "kept") if keep else ("", "too long")
-                rows += [row(task, i, text, finish, r) for i in range(p.n)]
-                continue
-            for i, c in enumerate(next(written)):
-                text = asking.cut(c.text) if is_plain else c.text
-                facts = {"tokens": len(c.tokens), "logprob": float(sum(c.logprobs))}
-                if p.mode == "verdict":
-                    facts["scores"] = spoken(renderer.tokenizer, c, len(task.attempt["steps"]))
-                rows.append(row(task, i, text.strip(), c.finish, r, **facts))
-        job.progress(min(start + CHUNK, len(asked)), len(asked), "prompts answered")
+    rendered = [renderer(prompt.messages(t.problem, **t.shown), prompt.reply) for t in asked]
+    keeps = [not usable(prompt, t) for t in asked]
+    fits = [r.tokens <= room - sampling.max_tokens and not k for r, k in zip(rendered, keeps)]
+    seed = seeds.derive(job.derive("samples"), start)
+    written = iter(engine.sample([r.text for r, fit in zip(rendered, fits) if fit], sampling, seed, p.n))
+    for task, r, fit, keep in zip(asked, rendered, fits, keeps, strict=True):
+        if not fit:  # a corrector's solution stands where there is nothing to follow, at no cost
+            text, finish = (task.attempt["text"], "kept") if keep else ("", "too long")
+            rows += [row(task, i, text, finish, r) for i in range(p.n)]
+            continue
+        for i, c in enumerate(next(written)):
+            text = asking.cut(c.text) if is_plain else c.text
+            facts = {"tokens": len(c.tokens), "logprob": float(sum(c.logprobs))}
+            if p.mode == "verdict":
+                facts["scores"] = spoken(renderer.tokenizer, c, len(task.attempt["steps"]))
+            rows.append(row(task, i, text.strip(), c.finish, r, **facts))
     return rows
 
 
@@ -190,7 +220,7 @@ def spoken(tokenizer, completion, steps: int) -> list[float]:
 
 
 def by_words(
-    job: Job, prompt: asking.Prompt, asked: list[Task], engine, renderer: asking.Renderer, room: int
+    job: Job, prompt: asking.Prompt, engine, renderer: asking.Renderer, room: int, asked: list[Task], start: int
 ) -> list[dict]:
     """Return step scores: P(first word) / (P(first) + P(second)) after each step, or once where no step is labelled."""
     import math
@@ -198,42 +228,38 @@ def by_words(
     gap = " " if not renderer.tokenizer.chat_template else ""  # after a plain "Answer:" a word begins with its space
     good, bad = (gap + w for w in prompt.words)
     longest = max(len(renderer.tokenizer(w, add_special_tokens=False)["input_ids"]) for w in (good, bad))
-    rows = []
-    for start in range(0, len(asked), CHUNK):
-        chunk, places, texts = asked[start : start + CHUNK], [], []
-        for task in chunk:
-            steps = task.attempt["steps"]
-            labelled = task.attempt["first_error"] is not None
-            ends = range(1, len(steps) + 1) if labelled else [len(steps)]
-            made = [
-                renderer(
-                    prompt.messages(task.problem, **{**task.shown, "steps": steps[:k], "partial": labelled}),
-                    prompt.reply,
-                )
-                for k in ends
-            ]
-            fits = all(r.tokens + longest < room for r in made)
-            places.append((task, made, fits))
-            texts += [r.text for r in made] if fits else []
-        yes, no = (iter(engine.score(texts, [word] * len(texts), end=False)) for word in (good, bad))
-        for task, made, fits in places:
-            scores = []
-            for _ in made if fits else ():
-                gain = math.fsum(next(yes).logprobs) - math.fsum(next(no).logprobs)
-                scores.append(1.0 / (1.0 + math.exp(-max(min(gain, 700.0), -700.0))))
-            facts = {
-                "prompt": made[-1].text,
-                "scores": scores,
-                "prompt_tokens": sum(r.tokens for r in made),
-                "unknown": sum(r.unknown for r in made),
-            }
-            rows.append(row(task, 0, "", "scored" if fits else "too long", None, **facts))
-        job.progress(min(start + CHUNK, len(asked)), len(asked), "solutions scored")
+    rows, made_of, texts = [], [], []
+    for task in asked:
+        steps = task.attempt["steps"]
+        labelled = task.attempt["first_error"] is not None
+        ends = range(1, len(steps) + 1) if labelled else [len(steps)]
+        made = [
+            renderer(
+                prompt.messages(task.problem, **{**task.shown, "steps": steps[:k], "partial": labelled}), prompt.reply
+            )
+            for k in ends
+        ]
+        fits = all(r.tokens + longest < room for r in made)
+        made_of.append((task, made, fits))
+        texts += [r.text for r in made] if fits else []
+    yes, no = (iter(engine.score(texts, [word] * len(texts), end=False)) for word in (good, bad))
+    for task, made, fits in made_of:
+        scores = []
+        for _ in made if fits else ():
+            gain = math.fsum(next(yes).logprobs) - math.fsum(next(no).logprobs)
+            scores.append(1.0 / (1.0 + math.exp(-max(min(gain, 700.0), -700.0))))
+        facts = {
+            "prompt": made[-1].text,
+            "scores": scores,
+            "prompt_tokens": sum(r.tokens for r in made),
+            "unknown": sum(r.unknown for r in made),
+        }
+        rows.append(row(task, 0, "", "scored" if fits else "too long", None, **facts))
     return rows
 
 
-def by_head(job: Job, asked: list[Task]) -> list[dict]:
-    """Return step scores by a process head; a solution that is longer than its context has none."""
+def scorer_of(job: Job):
+    """Return the process head; UserError where nobody knows how questions were put to it."""
     from elenchus.training import process_head
 
     scorer = process_head.load(job.inputs["head"].dir("process_head"), batch_size=job.params.batch_size)
@@ -241,11 +267,18 @@ def by_head(job: Job, asked: list[Task]) -> list[dict]:
         raise UserError(
             "bench.head: its tokenizer has no chat template, so it is not known how questions were put to it in training"
         )
-    room = scorer.model.config.get_text_config().max_position_embeddings
+    return scorer
+
+
+def by_head(job: Job, scorer, asked: list[Task]) -> list[dict]:
+    """Return step scores by a process head; a solution that is longer than its context has none."""
+    from elenchus.training import process_head
+
+    room, before = scorer.model.config.get_text_config().max_position_embeddings, scorer.tokens
     lengths = [len(process_head.encode(scorer.tokenizer, t.problem.prompt, t.attempt["steps"])[0]) for t in asked]
     short = [t for t, n in zip(asked, lengths, strict=True) if n <= room]
     scores = scorer.score_steps([t.problem.prompt for t in short], [t.attempt["steps"] for t in short])
-    job.cost.prompt += scorer.tokens
+    job.cost.prompt += scorer.tokens - before
     of = {t.about: s for t, s in zip(short, scores, strict=True)}
     return [
         row(t, 0, "", "scored" if t.about in of else "too long", None, scores=of.get(t.about, []), prompt_tokens=n)
@@ -253,21 +286,22 @@ def by_head(job: Job, asked: list[Task]) -> list[dict]:
     ]
 
 
-def notes(rows: list[dict], room: int) -> list[str]:
+def notes(replies: Iterable[pd.DataFrame]) -> list[str]:
     """Return what is to be said of the replies: words that the vocabulary lacks, prompts that did not fit, replies cut off."""
-    found, n = [], len(rows)
-    strange = [r for r in rows if r["unknown"]]
-    if strange:
-        share = sum(r["unknown"] for r in strange) / max(sum(r["prompt_tokens"] for r in strange), 1)
+    found, ends, strange = [], Counter(), Counter()
+    for rows in replies:
+        ends.update(rows["finish"])
+        odd = rows[rows["unknown"] > 0]
+        strange += Counter(prompts=len(odd), unknown=int(odd["unknown"].sum()), read=int(odd["prompt_tokens"].sum()))
+    n = ends.total()
+    if strange["prompts"]:
         found.append(
-            f"{len(strange)} of {n} prompts hold words that the model's vocabulary does not know ({share:.0%} of those prompts' "
-            "tokens): it read <unknown> there, and the numbers say little of it"
+            f"{strange['prompts']} of {n} prompts hold words that the model's vocabulary does not know "
+            f"({strange['unknown'] / max(strange['read'], 1):.0%} of those prompts' tokens): it read <unknown> there, and the "
+            "numbers say little of it"
         )
-    ends = Counter(r["finish"] for r in rows)
     if ends["too long"]:
-        found.append(
-            f"{ends['too long']} of {n} prompts do not fit the model's context of {room} tokens: no answer, so wrong"
-        )
+        found.append(f"{ends['too long']} of {n} prompts do not fit the model's context: no answer, so wrong")
     if ends["length"]:
         found.append(f"{ends['length']} of {n} replies were cut off at the most tokens allowed")
     if ends["kept"]:

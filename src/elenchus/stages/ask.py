@@ -11,7 +11,6 @@ Departures
 
 from __future__ import annotations
 
-import sys
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -82,11 +81,7 @@ def run(job: Job) -> None:
         raise UserError(f"mode {p.mode!r} needs the input `{needed}`")
     if (p.role != "solver") != ("attempts" in job.inputs):
         raise UserError(f"role {p.role!r} {'takes no' if p.role == 'solver' else 'needs the'} input `attempts`")
-    rows, about = interviews.hold(job)
-    for sentence in about["notes"]:
-        print(f"  {p.prompt.name}: {sentence}", file=sys.stderr, flush=True)
-    job.write("replies", rows)
-    job.write_json("prompt", about)
+    interviews.hold(job)
 
 
 def estimate(params: Params, rows: dict[str, int], tokens: Lengths = LAPTOP) -> Estimate:
@@ -103,3 +98,10 @@ def estimate(params: Params, rows: dict[str, int], tokens: Lengths = LAPTOP) -> 
     return Estimate(
         rows=asked * params.n, sampled=min(written, params.max_tokens) * asked * params.n, prompt=read * asked
     )
+
+
+def shares(params: Params, rows: dict[str, int]) -> int:
+    """Return the parts that shards can share."""
+    from elenchus.benchmarks.interviews import CHUNK
+
+    return -(-(rows.get("attempts", 0) or rows.get("problems", 0)) // CHUNK)
