@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elenchus import graph, stages
+from elenchus import graph, schemas, stages
 from elenchus.errors import UserError
 from elenchus.graph import canonical, digest_of, make, walk
 
@@ -91,6 +91,18 @@ def test_walk_gives_parents_first_and_each_stage_once():
     order = [s.digest for s in walk([*pools, base])]
     assert len(order) == len(set(order)) == 4
     assert all(order.index(p.digest) < order.index(s.digest) for s in pools for p in s.parents)
+
+
+def test_a_stage_is_named_by_the_columns_that_it_writes_and_no_others(monkeypatch):
+    asked = sample().definitions()
+    assert [name for name in asked if "schemas:SCHEMAS" in name] == ["elenchus.schemas:SCHEMAS[solutions]"]
+    before = {kind: graph.kind_code(kind, ("chain",)) for kind in ("sample", "score")}
+    columns = {**schemas.SCHEMAS["solutions"], "mood": "str"}
+    monkeypatch.setattr(schemas, "SCHEMAS", {**schemas.SCHEMAS, "solutions": columns, "moods": {"mood": "str"}})
+    graph.kind_code.cache_clear()
+    assert graph.kind_code("score", ("chain",)) == before["score"]
+    assert graph.kind_code("sample", ("chain",)) != before["sample"]
+    graph.kind_code.cache_clear()
 
 
 def test_a_thousand_rounds_need_no_deep_recursion():
