@@ -172,6 +172,7 @@ class Base(Section):
         given = self.bench.generations
         files = {"generations": list(given.values()) if isinstance(given, dict) else [given]} if given else {}
         return {
+            "scale": self.scale,
             "engine": self.engine.of_machine(),
             "server": self.server.model_dump(mode="json"),
             "training": self.training.of_machine(),
