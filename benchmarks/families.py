@@ -26,6 +26,7 @@ from elenchus.job import Cost
 from elenchus.stages.seed_model import Params
 from elenchus.training import pretrain, skills
 from elenchus.training.loop import Run
+from elenchus.worlds import gym_tasks
 
 GATE, TESTED, CHECK_EVERY = 0.6, 256, 50
 OWN = ("chain", "coloring", "countdown", "crafting")
