@@ -2,7 +2,7 @@
 
     python benchmarks/families.py [--only gcd,coloring] [--steps 300] [--seed 0] [--threads 1]
 
-The families of this project, and every task of the family gym that has a small configuration (`problems.gym.SMALL`; needs
+The families of this project, and every task of the family gym that has a small configuration (`worlds.gym_tasks.SMALL`; needs
 `make gym`). A model of width 96 is trained from scratch by the seed model's trainer, on solving alone, until its pass@1 on
 128 validation problems passes 0.6 or the steps are used up, and is then measured on 256 draws from the test split, which
 training never sees. Where critiques are asked for, it learns these too for as many steps again: first-error F1 of greedy
@@ -23,10 +23,10 @@ import torch
 from elenchus import problems, seeds
 from elenchus.errors import UserError, did_you_mean
 from elenchus.job import Cost
-from elenchus.problems import gym
 from elenchus.stages.seed_model import Params
 from elenchus.training import pretrain, skills
 from elenchus.training.loop import Run
+from elenchus.worlds import gym_tasks
 
 GATE, TESTED, CHECK_EVERY = 0.6, 256, 50
 OWN = ("chain", "coloring", "countdown", "crafting")
@@ -71,7 +71,7 @@ def reach(family: str, options: dict, most: int, seed: int, criticise: bool) -> 
 
 def cases() -> dict[str, tuple[str, dict]]:
     """Return {name: (family, options)} of all that is measured."""
-    small = {task: ("gym", {"task": task, "small": True}) for task in gym.SMALL}
+    small = {task: ("gym", {"task": task, "small": True}) for task in gym_tasks.SMALL}
     return {**{name: (name, {}) for name in OWN}, **small}
 
 

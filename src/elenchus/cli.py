@@ -34,7 +34,7 @@ class Group(click.Group):
 
 
 def plain(command: Callable) -> Callable:
-    """Return `command` with user errors as one plain message and exit code 1, and a closed pipe as a quiet end."""
+    """Return `command` with user errors as one plain message and exit code 1; Ctrl-C and a closed pipe end it quietly."""
 
     @functools.wraps(command)
     def run(*args, **kwargs):
@@ -43,6 +43,8 @@ def plain(command: Callable) -> Callable:
         except UserError as e:
             click.echo(f"elenchus: {e}", err=True)
             sys.exit(1)
+        except KeyboardInterrupt:
+            sys.exit(130)
         except BrokenPipeError:  # `elenchus ... | head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(0)

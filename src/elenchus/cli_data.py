@@ -15,36 +15,49 @@ FROM = click.option(
 SPLIT = click.option("--split", help="Only this split.")
 
 
-@main.command(short_help="Bring the models that recipes start from to this machine.")
+@main.command(short_help="Bring the models and data sets that recipes read to this machine.")
 @click.argument("recipes", nargs=-1)
 @click.option("--model", help="Only this hub id, whatever recipes need.")
 @click.option("--revision", default="main", show_default=True, help="With --model: its commit, tag or branch.")
+@click.option("--pin", is_flag=True, help="Write the commits of models that are not pinned into params.yaml.")
 @plain
-def fetch(recipes: tuple[str, ...], model: str | None, revision: str) -> None:
-    """Fetch the snapshots of pretrained models that RECIPES (default: those of params.yaml) start from.
+def fetch(recipes: tuple[str, ...], model: str | None, revision: str, pin: bool) -> None:
+    """Fetch what RECIPES (default: those of params.yaml, and its section bench) read from the hub: models and data sets.
 
-    At the revisions of params.yaml, into the hub cache (HF_HOME), checked against the hub's checksums. Jobs never use the
-    network: run this where there is one, such as a login node. Twice fetches nothing.
+    At pinned revisions, into the hub cache (HF_HOME), checked against the hub's checksums; data sets become tables in
+    results/benchmarks/. Jobs never use the network: run this where there is one, such as a login node. Twice fetches nothing.
 
     \b
-    Examples:  elenchus fetch critique_rl b_star
-               elenchus fetch --model Qwen/Qwen2.5-3B --revision main
+    Examples:  elenchus fetch critique_rl b_star bench
+               elenchus fetch --model Qwen/Qwen2.5-3B --pin
     """
+    from elenchus import config, pinning, plan
     from elenchus import fetch as fetching
-    from elenchus.cli import project
+    from elenchus.benchmarks import target
+    from elenchus.hub import pinned
+    from elenchus.stages.pretrained import pin_command
 
+    root = config.project_root()
     if model:
-        wanted = [(model, revision)]
+        commits = {(model, revision): fetching.model(model, revision, click.echo)}
     else:
-        whole = project()
-        names = recipes or whole.chosen()
-        wanted = fetching.needed(s for name in names for s in whole.recipe(name).stages)
-        if not wanted:
+        whole = plan.load(root, bench=False)
+        names = recipes or [*whole.chosen(), *([target.ID] if whole.config.bench.wanted else [])]
+        needs = fetching.needed(whole, names)
+        if not needs.models and not needs.sets:
+            click.echo(f"nothing to fetch: {', '.join(names)} at scale {whole.config.scale!r} reads nothing of the hub")
+        commits = fetching.everything(needs, root, click.echo)
+    for (name, at), commit in commits.items():
+        if pinned(at):
+            continue
+        if not pin:
+            click.echo(f"  {at!r} of {name} can come to mean another model; pin it:\n  {pin_command(name)}")
+        elif changed := pinning.pin(root / "params.yaml", name, at, commit):
+            click.echo(f"  params.yaml: {', '.join(changed)}: {commit}")
+        else:
             click.echo(
-                f"nothing to fetch: {', '.join(names)} at scale {whole.config.scale!r} needs no model of the hub"
+                f"  params.yaml does not name {name} at {at!r}; where you name it, write {{name: {name}, revision: {commit}}}"
             )
-    for name, at in wanted:
-        fetching.fetch(name, at, click.echo)
 
 
 @main.group(cls=Group, short_help="Published benchmarks: list, get, check, overlap.")
@@ -89,20 +102,23 @@ def list_(name: str | None, json_: bool) -> None:
 @click.argument("name")
 @FROM
 @SPLIT
-@click.option("--revision", help="Instead of --from: fetch this commit (40 hexadecimal digits) from the hub.")
+@click.option("--revision", help="Without --from: this commit (40 hexadecimal digits) of the hub, not the card's.")
 @click.option("--field", "fields", multiple=True, help="Of a file of your own: role=field, such as prompt=question.")
 @plain
 def get(name: str, folder: Path | None, split: str | None, revision: str | None, fields: tuple[str, ...]) -> None:
     """Read the data set NAME, check it to the end, and write it to results/benchmarks/ as tables.
 
-    With --field, NAME is a name of your choice and --from a JSON, JSONL, CSV or Parquet file.
+    Without --from it is fetched from the hub, at the commit that its card names. With --field, NAME is a name of your
+    choice and --from a JSON, JSONL, CSV or Parquet file.
 
     \b
-    Examples:  elenchus data get gsm8k --from ~/data/gsm8k
+    Examples:  elenchus data get gsm8k
+               elenchus data get gsm8k --from ~/data/gsm8k
                elenchus data get mine --from questions.csv --field prompt=question --field answer=target
     """
     from elenchus import benchmarks, config
-    from elenchus.benchmarks import fetch, mapped, store
+    from elenchus import fetch as fetching
+    from elenchus.benchmarks import mapped, store
     from elenchus.errors import UserError
 
     root = config.project_root()
@@ -112,13 +128,15 @@ def get(name: str, folder: Path | None, split: str | None, revision: str | None,
         module, folder = mapped.source(name, folder, mapped.mapping(fields)), folder.parent
     else:
         module = benchmarks.load(name)
-        if (folder is None) == (revision is None):
-            raise UserError(
-                f"name one source:\n  elenchus data get {name} --from <folder>\n"
-                f"  elenchus data get {name} --revision <commit>"
-            )
-        folder = folder or fetch.fetch(name, module.CARD, revision, root / "results" / "downloads")
-    store.get(name, module, folder, root, split, click.echo)
+    if folder is None:
+        fetching.data_set(name, root, click.echo, revision=revision or "", split=split)
+    elif revision:
+        raise UserError(
+            f"name one source:\n  elenchus data get {name} --from <folder>\n"
+            f"  elenchus data get {name} --revision <commit>"
+        )
+    else:
+        store.get(name, module, folder, root, split, click.echo)
     if module.CARD.restricted:
         click.echo(f"warning: do not publish its items: {module.CARD.restricted}", err=True)
 

@@ -74,7 +74,9 @@ def new(id_: str, title: str, arxiv: str) -> None:
     for path in [*made, schema_file]:
         click.echo(path.relative_to(root))
     click.echo(
-        f"\nNow turn workflow/recipes/{id_}.py into the paper; try it with\n  snakemake -n {id_}\n  snakemake {id_}"
+        f"\nNow turn workflow/recipes/{id_}.py into the paper; try it with\n  snakemake -n {id_}\n  snakemake {id_}\n"
+        f"and give its published values in the section `cluster` of params.yaml, where they stand commented out: until then\n"
+        "tests/unit/test_recipes.py::test_a_paper_has_its_published_scale fails"
     )
 
 

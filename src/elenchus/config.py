@@ -172,6 +172,7 @@ class Base(Section):
         given = self.bench.generations
         files = {"generations": list(given.values()) if isinstance(given, dict) else [given]} if given else {}
         return {
+            "scale": self.scale,
             "engine": self.engine.of_machine(),
             "server": self.server.model_dump(mode="json"),
             "training": self.training.of_machine(),
@@ -281,10 +282,24 @@ def json_schema(recipe_params: dict[str, type[BaseModel]]) -> dict:
 
 
 def spread(overrides: dict) -> dict:
-    """Return Snakemake's --config with `bench`'s keys, such as model=..., in their section: they may stand at the top."""
+    """Return Snakemake's --config with `bench`'s keys, such as model=..., in their section: they may stand at the top.
+
+    Inside of mappings and lists Snakemake reads every value as a text. The schema reads numbers and truth values out of texts;
+    null alone has to be said here.
+    """
+    overrides = _nulls(overrides)
     own = {k: v for k, v in overrides.items() if k in Bench.model_fields and k not in Base.model_fields}
     rest = {k: v for k, v in overrides.items() if k not in own}
     return merge(rest, {"bench": own}) if own else rest
+
+
+def _nulls(given: Any) -> Any:
+    """Return plain data with None in place of the texts that YAML reads as null."""
+    if isinstance(given, dict):
+        return {key: _nulls(value) for key, value in given.items()}
+    if isinstance(given, list):
+        return [_nulls(value) for value in given]
+    return None if given in ("null", "~") else given
 
 
 def environment_overrides() -> dict:

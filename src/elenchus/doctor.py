@@ -51,7 +51,8 @@ def examine(plan: Plan, names: list[str], *, job: bool = False, gpu: bool = Fals
 
     chosen = [s for name in names for s in plan.recipe(name).stages]
     wanted = gpu or any(resources.need(s).gpu for s in chosen)
-    found = [*packages(), *results_folder(plan.root), *models(chosen), *services.examine(plan.root)]
+    here = [*models(chosen, plan.config.scale), *data_sets(chosen)]
+    found = [*packages(), *results_folder(plan.root), *here, *services.examine(plan.root)]
     profile = slurm.read_profile(plan.root)
     cluster = slurm.present()
     found += scratch_folder(cluster)
@@ -154,34 +155,44 @@ def scratch_finding(seen: dict, where: str) -> Finding:
     return Finding(level, f"scratch on {where}, {seen['free']:.0f} GB free", seen["folder"])
 
 
-def models(chosen: list[Stage]) -> Iterator[Finding]:
-    """Yield, for each pretrained model that the stages start from, whether it is here; jobs never download."""
-    from elenchus import fetch
-    from elenchus.stages.pretrained import locate
+def models(chosen: list[Stage], scale: str) -> Iterator[Finding]:
+    """Yield, for each pretrained model that the stages start from, whether it is here and pinned; jobs never download.
+
+    A revision that can move is wrong at the scale `cluster`, where jobs refuse it.
+    """
+    from elenchus import hub
+    from elenchus.stages import pretrained
 
     asked = {(s.params["name"], s.params["revision"]) for s in chosen if s.kind == "pretrained"}
     for name, revision in sorted(asked):
-        mend = fetch.command(name, revision)
+        if not hub.pinned(revision) and not pretrained.is_folder(name):
+            what = f"the revision {revision!r} of {name} can come to mean another model"
+            level, mend = "wrong" if scale == "cluster" else "note", pretrained.pin_command(name)
+            yield Finding(level, what, "params.yaml: base_model.revision", f"{revision!r}, not a commit", mend)
         try:
-            folder, commit = locate(name, revision)
+            folder, _ = pretrained.locate(name, revision)
         except UserError:
             home = os.environ.get("HF_HOME", "~/.cache/huggingface")
             what = f"the model {name} at {revision} is not on this machine, or not whole"
+            mend = pretrained.repository(name).command(revision)
             yield Finding("wrong", what, "params.yaml: base_model.name", f"no snapshot below {home}", mend)
             continue
-        if any(folder.glob("*.safetensors")) and (folder / "config.json").is_file():
-            yield Finding("fine", f"model {name}", found=str(folder))
+        wrong = pretrained.unusable(folder)
+        if wrong:
+            yield Finding(
+                "wrong", f"the model {name} cannot be used: {wrong}", "params.yaml: base_model.name", str(folder)
+            )
         else:
-            held = ", ".join(sorted(p.name for p in folder.iterdir())) or "nothing"
-            what = f"the model {name} has no config.json with weights as .safetensors"
-            yield Finding("wrong", what, "params.yaml: base_model.name", f"{folder} with {held}", mend)
-        if commit and not fetch.pinned(revision):
-            what = f"the revision {revision!r} of {name} can come to mean another model"
-            mend = fetch.pin(name, commit)
-            yield Finding("note", what, "params.yaml: base_model.revision", f"{commit} here", mend)
+            yield Finding("fine", f"model {name}", found=str(folder))
     if not asked:
         yield Finding("fine", "no pretrained model needed: the workflow trains its seed model")
-    yield Finding("fine", "no data set to fetch: problems are generated")
+
+
+def data_sets(chosen: list[Stage]) -> Iterator[Finding]:
+    """Yield which published data sets the stages read; they are here, or the stages could not have been planned."""
+    read = sorted({s.params["family"] for s in chosen if s.kind == "benchmark"})
+    what = f"data sets are here: {', '.join(read)}" if read else "no data set to fetch: problems are generated"
+    yield Finding("fine", what)
 
 
 def no_cluster(job: bool) -> Finding:

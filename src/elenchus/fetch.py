@@ -1,129 +1,122 @@
-"""Snapshots of pretrained models, fetched before a run: with `elenchus data get`, all that ever asks the network for data.
+"""What recipes and `bench` read from the hub, fetched before a run: models and data sets, each by its pinned revision.
 
-Jobs are offline. What a list of recipes starts from comes into the local hub cache (HF_HOME), only the files that a stage
-takes, each checked against the checksum that the hub names for its commit.
+`elenchus fetch` and `elenchus data get` are all that ever asks the network for models or data; jobs are offline. What a
+recipe needs is what its stages name; `bench` names it in its section, since its stages hold the digest of data that must
+be here first.
 """
 
 from __future__ import annotations
 
-import errno
-import os
-import re
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
+from elenchus import benchmarks, hub
+from elenchus.benchmarks import available, store, subjects, target
+from elenchus.benchmarks.card import Card
 from elenchus.errors import UserError
-from elenchus.graph import Stage
-from elenchus.stages.pretrained import FILES, locate
-
-PATIENCE = 10  # seconds for one answer of the hub
+from elenchus.plan import Plan
+from elenchus.stages import pretrained
 
 
-def pinned(revision: str) -> bool:
-    """Return whether a revision is a commit, which cannot come to mean something else."""
-    return re.fullmatch(r"[0-9a-f]{40}", revision) is not None
+@dataclass(frozen=True)
+class Needs:
+    """What is read from the hub. models: (hub id, revision). sets: published data sets, "set" or "set/split"."""
+
+    models: tuple[tuple[str, str], ...] = ()
+    sets: tuple[str, ...] = ()
 
 
-def pin(name: str, commit: str) -> str:
-    """Return the line of params.yaml that pins a model."""
-    return f"base_model: {{name: {name}, revision: {commit}}}"
+def needed(whole: Plan, names: Iterable[str]) -> Needs:
+    """Return what recipes need; folders of this machine and the user's own files are left out.
 
-
-def needed(stages: Iterable[Stage]) -> list[tuple[str, str]]:
-    """Return the (name, revision) of every pretrained model that stages start from, folders of this machine left out."""
-    asked = {(s.params["name"], s.params["revision"]) for s in stages if s.kind == "pretrained"}
-    return sorted((n, r) for n, r in asked if not Path(n).expanduser().is_dir() and not n.startswith((".", "~", "/")))
-
-
-def fetch(name: str, revision: str, say: Callable[[str], None]) -> str:
-    """Bring one model's snapshot into the local cache; return its commit.
-
-    A commit that is here whole costs no request. UserError in one message where the hub does not give it, or gives other
-    bytes than it promises; those are removed, so that the same command fetches them anew.
+    whole: a plan made without bench's recipe (`plan.load(..., bench=False)`), which cannot be wired before its data is here.
     """
-    if pinned(revision):
-        try:
-            _, commit = locate(name, revision)
-        except UserError:
-            pass
-        else:
-            say(f"{name} at {commit}: here")
-            return commit
-    commit = _download(name, revision)
-    _verify(name, commit)
+    models: set[tuple[str, str]] = set()
+    sets: set[str] = set()
+    for name in names:
+        if name == target.ID:
+            bench = whole.config.bench
+            if not (bench.model or bench.benchmarks):
+                raise UserError(
+                    "the section bench of params.yaml names nothing. For `snakemake bench --config model=... 'benchmarks=[...]'`:\n"
+                    "  elenchus fetch --model <hub id>\n  elenchus data get <set>"
+                )
+            models.update(filter(None, (subjects.hub_model(path, whole.root) for path in bench.model)))
+            sets.update(available.published(bench))
+            continue
+        stages = whole.recipe(name).stages
+        models.update((s.params["name"], s.params["revision"]) for s in stages if s.kind == "pretrained")
+        parts = ((s.params["family"], p["split"]) for s in stages if s.kind == "benchmark" for p in s.params["parts"])
+        sets.update(f"{family}/{split}" for family, split in parts if family in benchmarks.names())
+    hub_ids = (m for m in models if not pretrained.is_folder(m[0]))
+    return Needs(tuple(sorted(hub_ids)), tuple(sorted(sets)))
+
+
+def model(name: str, revision: str, say: Callable[[str], None]) -> str:
+    """Bring one model's snapshot into the local cache; return its commit. A commit that is here whole costs no request."""
+    repository = pretrained.repository(name)
+    found = hub.here(repository, revision) if hub.pinned(revision) else None
+    if found:
+        say(f"{name} at {found.name}: here")
+        return found.name
+    commit = hub.fetch(repository, revision).name
     say(f"{name} at {commit}: fetched, every checksum as the hub names it")
-    if not pinned(revision):
-        say(f"  {revision!r} can move; pin it in params.yaml:\n  {pin(name, commit)}")
     return commit
 
 
-def _download(name: str, revision: str) -> str:
-    """Bring the files of a snapshot into the cache; return the commit."""
-    from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.utils import logging
+def data_set(
+    name: str, root: Path, say: Callable[[str], None], *, revision: str = "", split: str | None = None
+) -> None:
+    """Bring one data set into the local cache and write its tables below `root`; those that are there already are kept.
 
-    logging.set_verbosity_error()  # what fails is said once, in words
-    try:
-        HfApi().repo_info(
-            name, revision=revision, timeout=PATIENCE
-        )  # snapshot_download would not say that it is offline
-        return Path(snapshot_download(name, revision=revision, etag_timeout=PATIENCE, **FILES)).name
-    except Exception as e:  # the hub's client raises its own, httpx's and the system's errors
-        raise _plain(e, name, revision) from None
-
-
-def _verify(name: str, commit: str) -> None:
-    """Compare the files of a snapshot with the hub's checksums; remove those that differ, and raise UserError."""
-    from huggingface_hub import HfApi
-
-    try:
-        checked = HfApi().verify_repo_checksums(name, revision=commit)
-    except Exception as e:
-        raise _plain(e, name, commit) from None
-    for wrong in checked.mismatches:
-        link = checked.verified_path / wrong["path"]
-        link.resolve().unlink(missing_ok=True)  # the blob that the snapshot's link names
-        link.unlink(missing_ok=True)
-    if checked.mismatches:
-        names = ", ".join(w["path"] for w in checked.mismatches)
+    revision: a commit of 40 hexadecimal digits, "" for the one that the set's card names. UserError where there is none, or
+    the set is not on the hub.
+    """
+    module = benchmarks.load(name)
+    repository, at = repository_of(name, module.CARD), revision or module.CARD.revision
+    if not at:
+        now = hub.commit(repository, "main")
         raise UserError(
-            f"{name} at {commit}: {names} arrived with other bytes than the hub names (cut short or changed on the way), "
-            f"and was removed. Fetch it again:\n  {command(name, commit)}"
+            f"{name}: nobody has said which commit of {repository.name} is the right one. Its `main` is {now} now; look at "
+            f"{repository.page}, then\n  {repository.command(now)}"
         )
-
-
-def command(name: str, revision: str) -> str:
-    """Return the command that fetches one snapshot."""
-    return f"elenchus fetch --model {name} --revision {revision}"
-
-
-def _plain(error: Exception, name: str, revision: str) -> UserError:
-    """Return what the hub's client raised as one plain message."""
-    from huggingface_hub import constants, errors
-
-    what, kind = f"{name} at {revision!r}", type(error).__name__
-    first = (str(error).strip().splitlines() or [kind])[0]
-    if isinstance(error, errors.OfflineModeIsEnabled):
-        return UserError(f"{what}: HF_HUB_OFFLINE is set, so nothing can be fetched here:\n  unset HF_HUB_OFFLINE")
-    if isinstance(error, errors.GatedRepoError):
-        return UserError(
-            f"{what}: its owners ask for your consent. Give it at {constants.ENDPOINT}/{name}, then\n  hf auth login"
+    if not hub.pinned(at):
+        raise UserError(
+            f"{name}: revision {at!r} is not pinned; allowed: a commit of 40 hexadecimal digits, as\n"
+            f"  git ls-remote {repository.page} HEAD\nprints it"
         )
-    if isinstance(error, errors.RevisionNotFoundError):
-        return UserError(f"{what}: the hub has no such revision; `main`, a tag or a commit of 40 digits is allowed")
-    if isinstance(error, errors.RepositoryNotFoundError):
-        return UserError(
-            f"{what}: {constants.ENDPOINT} has no such model, or not for you. Look at the name; a private one needs\n"
-            "  hf auth login"
+    folder = hub.here(repository, at) or hub.fetch(repository, at)
+    store.get(name, module, folder, root, split, say)
+
+
+def repository_of(name: str, card: Card) -> hub.Repository:
+    """Return a data set's repository on the hub; UserError where it is not there under its own name."""
+    if not card.hub:
+        raise UserError(
+            f"{name}: not on the hub under its own name; its files are at {card.source}. With them in a folder:\n"
+            f"  elenchus data get {name} --from <folder>"
         )
-    if isinstance(error, errors.HFValidationError):
-        return UserError(f"{what}: not a name of the hub ({first}); found {name!r}, allowed: owner/model")
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        home = os.environ.get("HF_HOME", "~/.cache/huggingface")
-        return UserError(
-            f"{what}: no space left in {home}. What is there is kept; name another:\n  export HF_HOME=<folder>"
-        )
-    return UserError(
-        f"{what}: could not be fetched from {constants.ENDPOINT} ({kind}: {first[:200]}). What is there is kept; where there "
-        f"is a network:\n  {command(name, revision)}"
-    )
+    wanted = tuple(pattern for patterns in card.splits.values() for pattern in patterns)
+    return hub.Repository("dataset", card.hub, f"elenchus data get {name}", wanted)
+
+
+def everything(needs: Needs, root: Path, say: Callable[[str], None]) -> dict[tuple[str, str], str]:
+    """Fetch all that is needed; return {(model, revision): commit}. What cannot be had stops nothing else: one UserError at the end."""
+    commits, refused = {}, []
+    for name, revision in needs.models:
+        try:
+            commits[name, revision] = model(name, revision, say)
+        except UserError as e:
+            refused.append(str(e))
+    for asked in needs.sets:
+        try:
+            if available.is_here(root, asked):
+                say(f"{asked}: here")
+            else:
+                data_set(asked.partition("/")[0], root, say)  # all its splits: worked examples come from others
+        except UserError as e:
+            refused.append(str(e))
+    if refused:
+        raise UserError("\n".join(refused))
+    return commits

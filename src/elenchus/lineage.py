@@ -280,16 +280,10 @@ def evaluations(recipe: RecipePlan, arm: str, *, seed: int | None, round: int | 
 # -- checking ----------------------------------------------------------------------------------------------------------
 
 
-@cache
-def kinds_on_disk(results: Path) -> tuple[Path, ...]:
-    """Return the finished results below `results`, in order of path."""
-    return tuple(sorted(p.parent for p in results.glob("[!._]*/*/stage.json") if not p.parent.is_symlink()))
-
-
 def check(results: Path) -> tuple[int, list[tuple[Path, str]]]:
     """Return (how many results were read, [(folder, what is wrong)]): every file's bytes against its manifest."""
     damaged = []
-    folders = kinds_on_disk(results)
+    folders = sorted(p.parent for p in results.glob("[!._]*/*/stage.json") if not p.parent.is_symlink())
     for folder in folders:
         try:
             manifest = read_manifest(folder)

@@ -172,12 +172,15 @@ def label_stages(recipe_plan: RecipePlan, found: dict[str, str]) -> None:
     found.setdefault(recipe_plan.summary.digest, f"{name}: summary")
 
 
-def load(root: Path, overrides: dict | None = None) -> Plan:
-    """Return the plan of the project at `root`; UserError for anything wrong in params.yaml."""
+def load(root: Path, overrides: dict | None = None, *, bench: bool = True) -> Plan:
+    """Return the plan of the project at `root`; UserError for anything wrong in params.yaml.
+
+    bench: wire the section `bench` too, where it names a model; that needs its model and its data here.
+    """
     recipes = load_all(root / "workflow" / "recipes")
     laid_over = configuration.merge(configuration.environment_overrides(), configuration.spread(overrides or {}))
     loaded = configuration.load(root / "params.yaml", {r.id: r.params for r in recipes.values()}, laid_over)
-    if loaded.bench.wanted:
+    if bench and loaded.bench.wanted:
         from elenchus.benchmarks import target
 
         recipes = {**recipes, target.ID: target.recipe(loaded, root)}

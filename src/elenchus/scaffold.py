@@ -62,6 +62,12 @@ SECTION = """
   sft: {{steps: 40, batch: 32, learning_rate: 3.0e-4}}
 """
 
+CLUSTER = """  # {id}:                        # the paper's own values, which a test asks for: fill in, and uncomment
+  #   base_model: {{name: owner/model}}   # `elenchus fetch {id} --pin` writes its commit
+  #   rounds: 2
+  #   samples: 64
+"""
+
 TINY = """{id}: {{rounds: 1, samples: 2, sft: {{steps: 2}}}}
 """
 
@@ -110,5 +116,9 @@ def write(root: Path, name: str, title: str, arxiv: str) -> list[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(template.format(**words))
     before, mark, after = text.partition("\ncluster:")
+    if mark:
+        section = re.match(r".*\n(?:(?:\n)*[ #].*\n)*", after.rstrip("\n") + "\n")[0]  # to the next key at the margin
+        mark += section + CLUSTER.format(**words)
+        after = after[len(section) :]
     params.write_text(before.rstrip("\n") + "\n" + SECTION.format(**words) + mark + after)
     return [*files, params]

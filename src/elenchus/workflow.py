@@ -7,6 +7,7 @@ import gc
 import os
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from elenchus import plan as planning
 from elenchus.errors import UserError
@@ -24,9 +25,14 @@ def checked_plan(root: Path, overrides: dict) -> planning.Plan:
         plan = planning.load(root, overrides)
         _ = plan.by_digest
     except UserError as e:
-        print(f"elenchus: {e}", file=sys.stderr)
-        sys.exit(1)
+        refuse(str(e))
     return plan
+
+
+def refuse(message: str) -> NoReturn:
+    """End Snakemake with one plain message. An exception's text would stand inside of Snakemake's own."""
+    print(f"elenchus: {message}", file=sys.stderr)
+    sys.exit(1)
 
 
 def exclusive(root: Path) -> None:
@@ -37,21 +43,15 @@ def exclusive(root: Path) -> None:
         folder.mkdir(exist_ok=True)
         f = (folder / ".lock").open("a+")
     except OSError as e:
-        print(
-            f"elenchus: {folder}: cannot write here ({e.strerror}). Make it writable, for example\n  chmod -R u+w {folder}",
-            file=sys.stderr,
-        )
-        sys.exit(1)
+        refuse(f"{folder}: cannot write here ({e.strerror}). Make it writable, for example\n  chmod -R u+w {folder}")
     try:
         fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         f.seek(0)
         holder = f.read().strip() or "unknown"
-        print(
-            f"elenchus: another snakemake (process {holder}) runs in {root}. Wait until it ends, or stop it with\n  kill {holder}",
-            file=sys.stderr,
+        refuse(
+            f"another snakemake (process {holder}) runs in {root}. Wait until it ends, or stop it with\n  kill {holder}"
         )
-        sys.exit(1)
     f.truncate(0)
     f.write(str(os.getpid()))
     f.flush()

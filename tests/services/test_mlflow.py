@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import servers
 
-from elenchus import doctor_services, plan, tracking
+from elenchus import doctor_services, plan, tracked, tracking
 
 pytestmark = pytest.mark.services
 RECORD = """
@@ -76,7 +76,7 @@ def everything(postgres) -> dict[str, list[tuple]]:
 def expected(done):
     """What a store has to hold: {run name: its metrics}, as the results on disk say."""
     found = {}
-    for r in tracking.runs(done, done.recipe("small")):
+    for r in tracked.runs(done, done.recipe("small")):
         metrics = [(k, s, v) for k, v, _, s in r.metrics] + [(k, 0, v) for k, v in r.spent.items()]
         found[f"{r.arm}/seed{r.seed}"] = sorted(metrics)
     return found

@@ -1,4 +1,4 @@
-"""A model hub on loopback: one repository at one commit, and the ways in which a hub can disappoint."""
+"""A hub on loopback: repositories of models and data sets, each at one commit, and the ways in which a hub can disappoint."""
 
 from __future__ import annotations
 
@@ -7,21 +7,31 @@ import hashlib
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 COMMIT = "c0ffee" * 6 + "0000"
 
 
-class Hub:
-    """What the server serves. files: {path: bytes}; spoil: {path: bytes sent in place of the real ones}."""
+@dataclass
+class Repository:
+    """A repository: its files at one commit, which `main` is."""
 
-    def __init__(self, name: str, files: dict[str, bytes]):
-        self.name, self.files = name, files
-        self.spoil: dict[str, bytes] = {}
-        self.refuse: tuple[int, str] | None = None  # (status, the hub's error code)
-        self.asked: list[str] = []
-        self.url = ""
+    name: str
+    files: dict[str, bytes]
+    commit: str = COMMIT
+    data_set: bool = False
+
+    @property
+    def api(self) -> str:
+        """Return the path below which the hub's interface answers for it."""
+        return f"/api/{'datasets' if self.data_set else 'models'}/{self.name}"
+
+    @property
+    def resolve(self) -> str:
+        """Return the path below which its files are."""
+        return f"/{'datasets/' * self.data_set}{self.name}/resolve/{self.commit}/"
 
     def tree(self) -> list[dict]:
         """Return the repository's listing; weights are kept as large files are, with their SHA-256."""
@@ -29,16 +39,38 @@ class Hub:
         for path, data in self.files.items():
             entry = {"type": "file", "path": path, "size": len(data)}
             entry["oid"] = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
-            if path.endswith(".safetensors"):
+            if path.endswith((".safetensors", ".parquet")):
                 entry["lfs"] = {"oid": hashlib.sha256(data).hexdigest(), "size": len(data), "pointerSize": 130}
             found.append(entry)
         return found
 
 
+def of_folder(name: str, folder: Path, **given) -> Repository:
+    """Return the repository of a folder's files."""
+    files = {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    return Repository(name, files, **given)
+
+
+@dataclass
+class Hub:
+    """What the server serves. spoil: {path: bytes sent in place of the real ones}; refuse: (status, the hub's error code)."""
+
+    repositories: list[Repository]
+    spoil: dict[str, bytes] = field(default_factory=dict)
+    refuse: tuple[int, str] | None = None
+    asked: list[str] = field(default_factory=list)
+    url: str = ""
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """Return the files of the first repository."""
+        return self.repositories[0].files
+
+
 @contextlib.contextmanager
-def running(name: str, folder: Path) -> Iterator[Hub]:
-    """Serve the files of `folder` as the repository `name` while the context lasts."""
-    hub = Hub(name, {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()})
+def running(*repositories: Repository) -> Iterator[Hub]:
+    """Serve repositories while the context lasts."""
+    hub = Hub(list(repositories))
 
     class Handler(BaseHTTPRequestHandler):
         def log_message(self, *_):
@@ -57,18 +89,19 @@ def running(name: str, folder: Path) -> Iterator[Hub]:
             path = self.path.partition("?")[0]
             if hub.refuse:
                 return self.answer(b"{}", {"X-Error-Code": hub.refuse[1]}, hub.refuse[0])
-            if path in (f"/api/models/{name}/revision/{r}" for r in ("main", COMMIT)):
-                known = {"id": name, "modelId": name, "sha": COMMIT, "siblings": [], "tags": [], "private": False}
-                return self.answer(json.dumps(known).encode(), {"Content-Type": "application/json"})
-            if path == f"/api/models/{name}/tree/{COMMIT}":
-                return self.answer(json.dumps(hub.tree()).encode(), {"Content-Type": "application/json"})
-            file = path.rpartition(f"/{name}/resolve/{COMMIT}/")[2]
-            if file in hub.files:
-                tag = next(e.get("lfs", e)["oid"] for e in hub.tree() if e["path"] == file)
-                headers = {"ETag": f'"{tag}"', "X-Repo-Commit": COMMIT}
-                return self.answer(hub.files[file], headers, sent=hub.spoil.get(file))
-            code = "RevisionNotFound" if f"/{name}/" in path else "RepoNotFound"
-            return self.answer(b"{}", {"X-Error-Code": code}, 404)
+            for there in hub.repositories:
+                if path in (f"{there.api}/revision/{r}" for r in ("main", there.commit)):
+                    known = {"id": there.name, "sha": there.commit, "siblings": [], "tags": [], "private": False}
+                    return self.answer(json.dumps(known).encode(), {"Content-Type": "application/json"})
+                if path == f"{there.api}/tree/{there.commit}":
+                    return self.answer(json.dumps(there.tree()).encode(), {"Content-Type": "application/json"})
+                file = path.removeprefix(there.resolve)
+                if file in there.files:
+                    tag = next(e.get("lfs", e)["oid"] for e in there.tree() if e["path"] == file)
+                    headers = {"ETag": f'"{tag}"', "X-Repo-Commit": there.commit}
+                    return self.answer(there.files[file], headers, sent=hub.spoil.get(file))
+            known = any(f"/{there.name}/" in path for there in hub.repositories)
+            return self.answer(b"{}", {"X-Error-Code": "RevisionNotFound" if known else "RepoNotFound"}, 404)
 
         do_HEAD = do_GET
 

@@ -10,7 +10,7 @@ import pytest
 from real import FIXTURES, REAL, needs_real
 
 from elenchus import benchmarks, findings, plan, problems, run_stage
-from elenchus.benchmarks import asking, grading, reading, roles, store, target
+from elenchus.benchmarks import asking, grading, reading, roles, store, subjects
 from elenchus.errors import UserError
 
 ROOT = Path(__file__).parents[2]
@@ -232,10 +232,10 @@ def test_worked_examples_come_from_the_train_split_and_stay(project, llama):
     assert all(q in text and a in text for q, a in shots)
     file = project / "shots.jsonl"
     file.write_text('{"prompt": "1 + 1?", "reply": "\\\\boxed{2}"}\n{"role": "critic", "prompt": "p", "reply": "r"}\n')
-    assert target.shots(str(file), "solver") == [{"prompt": "1 + 1?", "reply": "\\boxed{2}"}]
+    assert subjects.shots(str(file), "solver") == [{"prompt": "1 + 1?", "reply": "\\boxed{2}"}]
     file.write_text('{"role": "solvr", "prompt": "p", "reply": "r"}\n')
     with pytest.raises(UserError, match="row 1, field 'role'"):
-        target.shots(str(file), "solver")
+        subjects.shots(str(file), "solver")
 
 
 def test_a_process_head_is_a_critic(project, llama):

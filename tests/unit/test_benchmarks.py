@@ -13,8 +13,8 @@ import pytest
 from click.testing import CliRunner
 from real import FIXTURES, REAL, needs_real
 
-from elenchus import benchmarks
-from elenchus.benchmarks import card, fetch, mapped, records, store
+from elenchus import benchmarks, fetch
+from elenchus.benchmarks import card, mapped, records, store
 from elenchus.cli import main
 from elenchus.errors import UserError
 
@@ -314,7 +314,7 @@ def test_check_and_list(command, tmp_path):
     assert code == 0 and all(name in said for name in benchmarks.names())
     assert "restricted: the publisher" in command("list", "math")[1]
     assert set(json.loads(command("list", "--json")[1])) == set(benchmarks.names())
-    assert "name one source" in command("get", "gsm8k")[1]
+    assert "name one source" in command("get", "gsm8k", "--from", MADE, "--revision", "0" * 40)[1]
     assert "name the folder" in command("check", "gsm8k")[1]
 
 
@@ -347,23 +347,11 @@ def test_files_of_ones_own(command, tmp_path):
     assert [(i.solutions[0].correct, i.solutions[0].first_error) for i in items] == [(True, -1), (False, 0)]
 
 
-def test_only_pinned_revisions_are_fetched(tmp_path, monkeypatch):
-    gsm8k = benchmarks.load("gsm8k").CARD
+def test_only_pinned_revisions_of_sets_on_the_hub_are_fetched(tmp_path):
     with pytest.raises(UserError, match=r"revision 'main' is not pinned.*\n  git ls-remote"):
-        fetch.fetch("gsm8k", gsm8k, "main", tmp_path)
+        fetch.data_set("gsm8k", tmp_path, print, revision="main")
     with pytest.raises(UserError, match="not on the hub"):
-        fetch.fetch("math", benchmarks.load("math").CARD, "0" * 40, tmp_path)
-    asked = {}
-    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda repo, **given: asked.update(given, repo=repo))
-    assert fetch.fetch("gsm8k", gsm8k, "0" * 40, tmp_path) == tmp_path / "gsm8k" / ("0" * 40)
-    assert asked["repo"] == "openai/gsm8k" and asked["revision"] == "0" * 40 and "test.jsonl" in asked["allow_patterns"]
-
-    def fails(*_, **__):
-        raise OSError("no network")
-
-    monkeypatch.setattr("huggingface_hub.snapshot_download", fails)
-    with pytest.raises(UserError, match=r"could not be fetched \(OSError: no network\)"):
-        fetch.fetch("gsm8k", gsm8k, "0" * 40, tmp_path)
+        fetch.data_set("math", tmp_path, print, revision="0" * 40)
 
 
 def test_every_card_is_complete():

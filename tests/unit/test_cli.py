@@ -5,6 +5,7 @@ import os
 import resource
 import subprocess
 import sys
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from click.testing import CliRunner
 
 from elenchus import estimates
 from elenchus import plan as planning
+from elenchus.__main__ import run
 from elenchus.cli import main
 
 ROOT = Path(__file__).parents[2]
@@ -53,6 +55,20 @@ def test_light_commands_load_nothing_heavy_and_answer_at_once(done, command):
     assert (
         after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime < 1.5
     )  # processor: the machine may be busy
+
+
+def test_ctrl_c_ends_it_without_a_word(tmp_path):
+    for interrupted in ("click.py", "yaml.py"):  # while the command line is imported, and inside of a command
+        (tmp_path / interrupted).write_text("raise KeyboardInterrupt")
+        path = f"{tmp_path}:{ROOT / 'src'}"
+        command = [sys.executable, "-m", "elenchus", "list"]
+        said = subprocess.run(
+            command, env={**os.environ, "PYTHONPATH": path}, cwd=ROOT, capture_output=True, check=False
+        )
+        assert (said.returncode, said.stdout, said.stderr) == (130, b"", b""), interrupted
+        (tmp_path / interrupted).unlink()
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    assert scripts == {"elenchus": "elenchus.__main__:run"} and callable(run)
 
 
 def test_list_says_what_is_done_and_what_it_cost(elenchus, done):

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from snakemake.cli import parse_config
 
 from elenchus import config, plan
 from elenchus.errors import UserError
@@ -68,6 +69,27 @@ def test_overrides_and_the_cluster_s_section_lie_over_the_others(tmp_path):
     assert load(tmp_path, text).problems.train == 5
     on_cluster = load(tmp_path, text, {"scale": "cluster"}).problems
     assert (on_cluster.train, on_cluster.test) == (70, 6)
+
+
+def test_what_snakemake_reads_as_texts_is_read_by_the_schema():
+    """Snakemake's --config gives every value inside of a mapping or list as a text."""
+
+    def texts(data):
+        if isinstance(data, dict):
+            return {k: texts(v) for k, v in data.items()}
+        if isinstance(data, list):
+            return [texts(v) for v in data]
+        return json.dumps(data) if isinstance(data, bool) or data is None else str(data)
+
+    written = config.read_yaml(ROOT / "params.yaml")
+    given = plan.load(ROOT, {**texts(written), "scale": "cluster"})
+    assert given.recipe("rest_mcts").digest == plan.load(ROOT, {"scale": "cluster"}).recipe("rest_mcts").digest
+    asked = plan.load(ROOT, parse_config(["training={lora: null, micro_batch: 2}"]))
+    assert asked.config.training.lora is None and asked.config.training.micro_batch == 2
+    bench = plan.load(ROOT, parse_config(["bench={items: 50, temperature: 0.5}"])).config.bench
+    assert (bench.items, bench.temperature) == (50, 0.5)
+    with pytest.raises(UserError, match=r"params.yaml: bench.items: .*found 'many'"):
+        plan.load(ROOT, parse_config(["bench={items: many}"]))
 
 
 def test_knobs_pass_on_only_what_was_set(tmp_path):

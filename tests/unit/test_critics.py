@@ -1,11 +1,12 @@
 import math
 import random
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elenchus import conversation
+from elenchus import conversation, plan, problems
 from elenchus.critics import model, oracle, pairs, revise, rows
 from elenchus.critics.drafts import Draft
 from elenchus.critics.format import Critique, parse, render
@@ -14,6 +15,7 @@ from elenchus.engines import Completion, Sampling
 from elenchus.errors import UserError
 from elenchus.problems import chain
 
+ROOT = Path(__file__).parents[2]
 PROBLEM = chain.build(8, [("-", 7), ("*", 9), ("+", 4)], 11)  # 8 - 7 = 1, 1 * 9 = 9, 9 + 4 = 2
 
 
@@ -117,6 +119,27 @@ def test_critics_and_samples_differ():
     dials = Dials(miss_rate=0.5, false_alarm_rate=0.5)
     texts = {oracle.criticise(drawn(1), c, dials, 0, sample)["text"] for c in "ab" for sample in range(4)}
     assert len(texts) > 2
+
+
+@pytest.mark.parametrize("family", ["chain", "coloring", "countdown", "crafting"])
+def test_the_main_jobs_teachers_suit_every_family(family):
+    whole = plan.load(ROOT, {"problems": {"family": family}})
+    taught = [
+        s.params for s in whole.recipe("elenchus").stages if s.kind == "critique" and s.params["source"] == "oracle"
+    ]
+    spots = {p["critic"]: p["blind"] for p in taught}
+    types = problems.load(family).error_types()
+    assert len(spots) == 4 and all(t in types for blind in spots.values() for t in blind)
+    assert sum(map(len, spots.values())) == len({t for blind in spots.values() for t in blind}) >= 3, "different ones"
+    if family == "chain":
+        assert spots == {"careful": ["carry"], "lenient": ["operand"], "nervous": ["operator"], "sloppy": ["result"]}
+
+
+def test_a_blind_spot_of_no_family_is_refused_before_anything_runs():
+    with pytest.raises(
+        UserError, match=r"(?s)'cary' is no error type of any problem family; did you mean 'carry'\?.*countdown:"
+    ):
+        oracle.blind_spots(["cary"], "chain")
 
 
 def test_an_unknown_blind_spot_is_refused_with_the_nearest():

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from elenchus import config as configuration
 from elenchus import doctor, doctor_slurm, resources
 from elenchus.cli import main
 from elenchus.errors import UserError
@@ -56,14 +57,14 @@ def site(tmp_path, monkeypatch):
     return run
 
 
-def snapshot(folder: Path, name: str) -> None:
+def snapshot(folder: Path, name: str, commit: str, model_type: str = "llama") -> None:
     """Put a model's snapshot into the hub cache below `folder`."""
     repo = folder / "hub" / ("models--" + name.replace("/", "--"))
     (repo / "refs").mkdir(parents=True)
-    (repo / "refs" / "main").write_text("0" * 40)
-    made = repo / "snapshots" / ("0" * 40)
+    (repo / "refs" / "main").write_text(commit)
+    made = repo / "snapshots" / commit
     made.mkdir(parents=True)
-    (made / "config.json").write_text("{}")
+    (made / "config.json").write_text(json.dumps({"model_type": model_type}))
     (made / "model.safetensors").write_bytes(b"")
 
 
@@ -109,14 +110,25 @@ def test_models_and_gpus_that_the_cluster_scale_needs(site, tmp_path):
     code, wrong, _ = site("critique_rl", scale="cluster", gpu_type="h100")
     assert code == 1
     by_what = {f["what"]: f for f in wrong}
-    model = by_what["the model Qwen/Qwen2.5-3B at main is not on this machine, or not whole"]
+    commit = configuration.read_yaml(ROOT / "params.yaml")["cluster"]["critique_rl"]["base_model"]["revision"]
+    model = by_what[f"the model Qwen/Qwen2.5-3B at {commit} is not on this machine, or not whole"]
     assert str(tmp_path / "hub") in model["found"]
-    assert model["mend"] == "elenchus fetch --model Qwen/Qwen2.5-3B --revision main"
+    assert model["mend"] == f"elenchus fetch --model Qwen/Qwen2.5-3B --revision {commit}"
     assert by_what["Slurm's partition has no GPU of type 'h100'"]["mend"] == 'gpu_type: "a100"'
-    snapshot(tmp_path / "hub", "Qwen/Qwen2.5-3B")
+    snapshot(tmp_path / "hub", "Qwen/Qwen2.5-3B", commit)
     code, wrong, found = site("critique_rl", scale="cluster")
     assert (code, wrong) == (0, []), "the snapshot is there, and the partition has a100"
     assert any(f["mend"] == "elenchus doctor --job" for f in found), "a login node has no GPU: a job would see it"
+
+
+def test_a_model_that_needs_code_from_the_hub(site, tmp_path):
+    snapshot(tmp_path / "hub", "internlm/internlm2-chat-7b-sft", "0" * 40, model_type="internlm2")
+    code, wrong, _ = site("multicritique", scale="cluster")
+    told = {f["what"]: f["mend"] for f in wrong}
+    assert code == 1 and len(told) == 2
+    pin = "elenchus fetch --model internlm/internlm2-chat-7b-sft --pin"
+    assert told["the revision 'main' of internlm/internlm2-chat-7b-sft can come to mean another model"] == pin
+    assert any("model_type 'internlm2'" in what and "code from the hub is never run" in what for what in told)
 
 
 def test_a_partition_too_small_for_the_stages(site):

@@ -17,6 +17,7 @@ from elenchus.critics import oracle
 from elenchus.critics.drafts import Draft
 from elenchus.errors import UserError
 from elenchus.problems import Check, gym
+from elenchus.worlds import gym_tasks
 
 QUICK = (
     "ab",
@@ -52,7 +53,7 @@ QUICK = (
 
 
 def test_without_the_library_the_line_to_paste_is_said(monkeypatch):
-    gym._made.cache_clear()
+    gym_tasks.made.cache_clear()
     monkeypatch.setitem(sys.modules, "reasoning_gym.factory", None)
     with pytest.raises(UserError, match=r"not installed.*make gym"):
         gym.Options()
@@ -122,7 +123,7 @@ def test_any_task_keeps_the_contract(task):
     words = set(gym.vocabulary(options))
     for _ in range(8):
         problem = gym.generate(options, rng)
-        again = gym._drawn.__wrapped__(task, options.settings(), problem.meta["seed"])[1]
+        again = gym_tasks.drawn.__wrapped__(task, options.settings(), problem.meta["seed"])[1]
         assert pieces.read(problem.prompt) == again["question"] and problem.answer == again["answer"]
         steps, spoilt = gym.reference(problem), gym.corrupt(problem, rng, 1.0)
         assert gym.check_answer(problem, gym.parse(problem, gym.render(problem, steps)).answer)
@@ -179,9 +180,9 @@ def test_a_verifier_that_fails_rejects(monkeypatch):
     def fail(answer, entry):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(gym._drawn("products", "{}", 12)[0], "score_answer", fail)
+    monkeypatch.setattr(gym_tasks.drawn("products", "{}", 12)[0], "score_answer", fail)
     assert gym.check_answer(problem, "an answer not asked about before") is False
-    gym._right.cache_clear()
+    gym_tasks.right.cache_clear()
 
 
 # -- options -----------------------------------------------------------------------------------------------------------
@@ -233,15 +234,15 @@ def test_a_configuration_that_the_library_trips_over_is_said_plainly():
 @pytest.mark.gym
 def test_every_task_that_evaluates_answers_is_left_out():
     found = set()
-    for name, (datasets, _) in gym._library().items():
+    for name, (datasets, _) in gym_tasks.library().items():
         source = inspect.getsource(datasets.score_answer)
         if any(word in source for word in ("eval(answer", "parse_expr(answer", "exec(answer", "sympify(answer")):
             found.add(name)
-    assert found == set(gym.EVALUATES)
+    assert found == set(gym_tasks.EVALUATES)
 
 
 @pytest.mark.gym
-@pytest.mark.parametrize("task", gym.SMALL)
+@pytest.mark.parametrize("task", gym_tasks.SMALL)
 def test_small_tasks_have_problems_enough_in_every_split(task):
     options, rng = gym.Options(task=task, small=True), random.Random(1)
     ids = {gym.generate(options, rng).id for _ in range(400)}

@@ -90,6 +90,11 @@ def test_a_new_recipe_runs_as_written(tmp_path):
     scaffold.write(tmp_path, "new_paper", "New: a paper", "2501.00001")
     recipe = plan.load(tmp_path).recipe("new_paper")
     assert [c.metric for c in recipe.claims] == ["pass@1"] and recipe.recipe.departures
+    text = (tmp_path / "params.yaml").read_text()
+    published = text[text.index("  # new_paper:") :]
+    (tmp_path / "params.yaml").write_text(text.replace(published, re.sub("^  # ", "  ", published, flags=re.M)))
+    large = plan.load(tmp_path, {"scale": "cluster"}).recipe("new_paper")
+    assert [s.params["name"] for s in large.stages if s.kind == "pretrained"] == ["owner/model"], "once uncommented"
     with pytest.raises(UserError, match="exists already"):
         scaffold.write(tmp_path, "new_paper", "New: a paper", "2501.00001")
     with pytest.raises(UserError, match="try 'new_paper'"):

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from elenchus import findings, plan, tracking
+from elenchus import findings, plan, tracked, tracking
 from elenchus.errors import UserError
 
 
@@ -115,5 +115,5 @@ def test_versions_of_tracked_data_are_tags(again):
     (again.root / "dvc.lock").write_text(
         "schema: '2.0'\nstages:\n  data:\n    cmd: x\n    outs:\n    - path: data/a\n      md5: abc.dir\n"
     )
-    run = tracking.runs(again, again.recipe("small"))[0]
+    run = tracked.runs(again, again.recipe("small"))[0]
     assert run.tags["dvc.data/a"] == "abc.dir"

@@ -53,10 +53,6 @@ use rule stage as grade_critic with:
 if "bench" not in plan.recipes:
 
     rule bench:
-        log:
-            "results/log/bench.log",
+        input:
+            nothing_to_evaluate,
         localrule: True
-        shell:
-            'echo "elenchus: bench: name what is evaluated, for example\n'
-            "  snakemake bench --config model=<folder, hub id or result> 'benchmarks=[gsm8k]'\n"
-            'or in the section bench of params.yaml" | tee {log} >&2; exit 1'

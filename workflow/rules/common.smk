@@ -5,7 +5,7 @@ from pathlib import Path
 
 from elenchus import requeue, resources, stages
 from elenchus.environment import quiet
-from elenchus.workflow import checked_plan, exclusive
+from elenchus.workflow import checked_plan, exclusive, refuse
 
 quiet()
 plan = checked_plan(Path(workflow.basedir), config)
@@ -78,6 +78,15 @@ def stage_resource(what, wildcards, attempt):
 def stage_threads(kind):
     """Return the cores that stages of a kind keep busy: its threads, in each of its processes on a node."""
     return resources.threads(kind, plan.config.training)
+
+
+def nothing_to_evaluate(wildcards):
+    """End with one plain message: `bench` is asked for, and its section names no model."""
+    refuse(
+        "bench: name what is evaluated, for example\n"
+        "  snakemake bench --config model=<folder, hub id or result> 'benchmarks=[gsm8k]'\n"
+        "or in the section bench of params.yaml"
+    )
 
 
 def evidence_stamp(recipe_id, wildcards):

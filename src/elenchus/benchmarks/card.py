@@ -16,8 +16,9 @@ class Card:
     splits: split -> the patterns of its files below the folder, the first that matches counts; a pattern with "*" may
     match several files, read in order of their names. A split "*" stands for any name, and its pattern's "*" is the name.
     rows: split -> records of the official release. sha256: file name -> digest of known copies, to recognise them by.
-    hub: repository on the Hugging Face hub, "" none. restricted: why items must not be published, "" where they may.
-    tested: on what the loader is tested.
+    hub: repository on the Hugging Face hub, "" none. revision: its commit that is fetched, which public code pins, too; "" where
+    none is known to be the right one. restricted: why items must not be published, "" where they may. tested: on what the
+    loader is tested.
     """
 
     title: str
@@ -27,6 +28,7 @@ class Card:
     rows: dict[str, int] = field(default_factory=dict)
     sha256: dict[str, tuple[str, ...]] = field(default_factory=dict)
     hub: str = ""
+    revision: str = ""
     flaws: str = ""
     canary: str = ""
     restricted: str = ""

@@ -6,20 +6,16 @@ beside a corrector stands the majority vote over as many tokens as it spent.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from elenchus import benchmarks, problems
-from elenchus.benchmarks import asking, imports, mapped, records, roles, store
+from elenchus.benchmarks import asking, available, imports, roles, subjects
 from elenchus.benchmarks.settings import Bench
-from elenchus.errors import UserError, did_you_mean
+from elenchus.benchmarks.subjects import Subject
+from elenchus.errors import UserError
 from elenchus.recipes import Recipe
 
 if TYPE_CHECKING:
@@ -28,17 +24,6 @@ if TYPE_CHECKING:
     from elenchus.lab import Lab
 
 ID = "bench"
-WHOLE = 64 << 20  # bytes of a file that is digested whole; of a larger one its ends and pieces between
-PIECES, PIECE = 64, 64 << 10
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A model under evaluation: the arm's name, and what the stage `pretrained` takes; or replies from files, by role."""
-
-    arm: str
-    pretrained: dict | None = None
-    generations: tuple[tuple[str, str, str], ...] = ()  # (benchmark, role, file)
 
 
 def recipe(config: Base, root: Path) -> Recipe:
@@ -46,26 +31,27 @@ def recipe(config: Base, root: Path) -> Recipe:
     p = config.bench
     if not p.benchmarks:
         raise UserError(
-            f"bench.benchmarks: none is named, for example\n  snakemake bench --config model=... 'benchmarks=[gsm8k]'\nknown: {known(root)}"
+            "bench.benchmarks: none is named, for example\n  snakemake bench --config model=... 'benchmarks=[gsm8k]'\n"
+            f"known: {available.known(root)}"
         )
-    read_files(p, root)
-    subjects = [*(model(path, root) for path in p.model), *replies(p, root)]
-    twice = {s.arm for a, b in pairwise(sorted(subjects, key=lambda s: s.arm)) for s in (a,) if a.arm == b.arm}
+    available.read_files(p, root)
+    chosen = [*(subjects.model(path, root) for path in p.model), *subjects.replies(p, root)]
+    twice = {a.arm for a, b in pairwise(sorted(chosen, key=lambda s: s.arm)) if a.arm == b.arm}
     if twice:
         raise UserError(
             f"bench.model: two models would be called {min(twice)!r}; name each once, or copy one to another folder's name"
         )
-    arms = tuple(s.arm for s in subjects)
-    wire = partial(_wire, subjects=subjects, root=root)
+    arms = tuple(s.arm for s in chosen)
+    wire = partial(_wire, chosen=chosen, root=root)
     wire.__doc__ = (
         f"{', '.join(arms)} on {', '.join(p.benchmarks)}: answers, critiques and corrections, graded as published."
     )
     return Recipe(ID, f"Benchmarks: {', '.join(arms)}", "", arms, wire, Bench)
 
 
-def _wire(lab: Lab, p: Bench, subjects: list[Subject], root: Path) -> None:
+def _wire(lab: Lab, p: Bench, chosen: list[Subject], root: Path) -> None:
     """Describe every subject's stages, and compare each with the next."""
-    for subject in subjects:
+    for subject in chosen:
         with lab.arm(subject.arm):
             evaluate(lab, p, subject, root)
     for a, b in pairwise(lab.recipe.arms):
@@ -88,7 +74,7 @@ def evaluate(lab: Lab, p: Bench, subject: Subject, root: Path) -> None:
     model = lab.stage("pretrained", "model", subject.pretrained) if subject.pretrained else None
     for asked in p.benchmarks:
         name, _, split = asked.partition("/")
-        check_name(name, root)
+        available.check_name(name, root)
         wanted = roles.chosen(name, p.roles)
         items = Items(lab, p, name, split, root)
         if model:
@@ -116,7 +102,7 @@ class Items:
             n = items if items is not None else self.p.items or base.test
             params = {"family": self.name, "options": options, "split": split or "test", "n": n, "seed": base.seed}
             return self.lab.stage("problems", f"{self.name}-items", params)
-        parts = versions(self.root, self.name, split)
+        parts = available.versions(self.root, self.name, split)
         params = {
             "family": self.name,
             "parts": parts,
@@ -174,13 +160,13 @@ class Evaluation:
             "top_p": p.top_p,
             "max_tokens": p.max_tokens,
         }
-        params = {"role": role, "mode": mode, "prompt": file, "shots": shots(p.shots_file, role), **sampling}
+        params = {"role": role, "mode": mode, "prompt": file, "shots": subjects.shots(p.shots_file, role), **sampling}
         params |= {k: v for k, v in given.items() if k not in inputs and v is not None}
         if role == "solver" and p.shots:
             params["draw"] = p.shots
             inputs |= self.items.examples()
         if mode == "head":
-            inputs["head"] = self.lab.stage("taken_head", "head", head(p.head, self.items.root))
+            inputs["head"] = self.lab.stage("taken_head", "head", subjects.head(p.head, self.items.root))
         else:
             inputs["model"] = self.model
             engine = self.lab.config.engine.of_stage()
@@ -274,191 +260,3 @@ def imported(lab: Lab, p: Bench, items: Items, role: str, file: str) -> None:
     else:
         graded = lab.stage("grade", f"{name}-graded", {**params, "role": role}, **given)
     lab.measure(graded, subject=f"{items.label} {role}")
-
-
-# -- what is named -----------------------------------------------------------------------------------------------------
-
-
-def known(root: Path) -> str:
-    """Return the names of all benchmarks, in a sentence's form."""
-    return ", ".join(dict.fromkeys([*everything(root)]))
-
-
-def everything(root: Path) -> Iterator[str]:
-    """Yield the names of problem families, published sets and files of the user's that were got."""
-    yield from (name for name in problems.names() if not hasattr(problems.load(name), "environment"))
-    yield from benchmarks.names()
-    yield from sorted(p.name for p in (root / store.FOLDER).glob("[!.]*") if p.is_dir())
-
-
-def check_name(name: str, root: Path) -> None:
-    """Raise UserError where there is no benchmark `name`, or it cannot be asked."""
-    if name in problems.names() and hasattr(problems.load(name), "environment"):
-        raise UserError(
-            f"bench.benchmarks: {name} is acted out, turn by turn; recipes do that (agent_r), bench does not"
-        )
-    if name not in everything(root):
-        raise UserError(
-            f"bench.benchmarks: unknown benchmark {name!r}{did_you_mean(name, everything(root))}; known: {known(root)}"
-        )
-
-
-def read_files(p: Bench, root: Path) -> None:
-    """Write the tables of the user's files that are asked for; those that are there already are kept."""
-    asked = {b.partition("/")[0] for b in p.benchmarks}
-    for name, own in p.files.items():
-        if name in benchmarks.names() or name in problems.names():
-            raise UserError(f"bench.files: {name} is a set or family of its own; call your file otherwise")
-        if name in asked:
-            path = root / own.path
-            fields = mapped.mapping(tuple(f"{role}={field}" for role, field in own.fields.items()))
-            store.get(name, mapped.source(name, path, fields), path.parent, root, None, lambda line: None)
-
-
-def versions(root: Path, name: str, split: str) -> list[dict]:
-    """Return the splits to take and their versions, of what `elenchus data get` has written; UserError where there is nothing."""
-    there = {p.name: p for p in sorted((root / store.FOLDER / name).glob("[!.]*")) if any(p.glob("*/manifest.json"))}
-    if not there:
-        source = benchmarks.load(name).CARD.source if name in benchmarks.names() else "your file"
-        raise UserError(
-            f"bench.benchmarks: {name} is not here yet. Its files are at {source}; with them in a folder:\n"
-            f"  elenchus data get {name} --from <folder>"
-        )
-    default = roles.of(name).splits
-    wanted = [split] if split else [s for s in default if s in there][:1] if default else list(there)
-    for s in wanted or default:
-        if s not in there:
-            raise UserError(
-                f"bench.benchmarks: {name} has no split {s!r} here{did_you_mean(s, there)}; there: {', '.join(there)}. Get it with\n"
-                f"  elenchus data get {name} --from <folder> --split {s}"
-            )
-    return [{"split": s, "version": version(name, there[s])} for s in wanted]
-
-
-def version(name: str, folder: Path) -> str:
-    """Return the one version of a split that the code of today would write; UserError where there is none, or several."""
-    found = sorted(p.parent for p in folder.glob("*/manifest.json"))
-    if name in benchmarks.names():
-        how = store.sha256(Path(benchmarks.load(name).__file__))
-        found = [
-            p for p in found if store.digest(how, json.loads((p / "manifest.json").read_text())["sources"]) == p.name
-        ]
-        if not found:
-            get = f"elenchus data get {name} --from <folder>"
-            raise UserError(
-                f"{folder}: written by an older version of the loader of {name}; get it again with\n  {get}"
-            )
-    if len(found) > 1:
-        raise UserError(
-            f"{folder}: {len(found)} versions ({', '.join(p.name for p in found)}); remove all but the one to measure on"
-        )
-    return found[0].name
-
-
-def model(path: str, root: Path) -> Subject:
-    """Return the subject of a model: a folder, a result that holds one, or a hub id in the local cache."""
-    folder = Path(path).expanduser()
-    folder = folder if folder.is_absolute() else root / folder
-    if not folder.is_dir():
-        if path.startswith((".", "~", "/", "results/")):
-            raise UserError(f"bench.model: no folder {path}")
-        from elenchus.stages.pretrained import locate
-
-        try:
-            _, commit = locate(path, "main")
-        except UserError as e:
-            raise UserError(str(e).replace("base_model.name", "bench.model")) from None
-        return Subject(path.rpartition("/")[2], {"name": path, "revision": commit or "main"})
-    real = folder.resolve()
-    inner = "model" if (folder / "model" / "config.json").is_file() else ""
-    holds = folder / inner
-    there = {f.name for f in holds.iterdir()}
-    wanted = {
-        "config.json": "config.json" in there,
-        "weights as .safetensors": any(name.endswith(".safetensors") for name in there),
-        "a tokenizer (tokenizer.json)": bool(there & {"tokenizer.json", "tokenizer_config.json", "tokenizer.model"}),
-    }
-    if lacking := [what for what, ok in wanted.items() if not ok]:
-        holding = ", ".join(sorted(there)[:12]) or "nothing"
-        raise UserError(f"bench.model: {path} lacks {' and '.join(lacking)}; it holds {holding}")
-    name = f"{real.parent.name}-{real.name[:6]}" if re.fullmatch(r"[0-9a-f]{16}", real.name) else real.name
-    name = f"{real.parent.name}-{name}" if name == "model" else name
-    where = str(Path(path) / inner) if inner else path
-    return Subject(re.sub(r"[^\w.\-]", "-", name), {"name": where, "revision": content(holds)})
-
-
-def head(path: str, root: Path) -> dict:
-    """Return the parameters of the stage that takes a process head; UserError where the folder has none."""
-    if not path:
-        raise UserError("bench.critic: 'head' needs bench.head, a result or folder that holds a process head")
-    folder = root / Path(path).expanduser()
-    inner = "process_head" if (folder / "process_head").is_dir() else ""
-    if not (folder / inner / "head.safetensors").is_file():
-        raise UserError(
-            f"bench.head: {path} holds no process head (head.safetensors beside a model's files); stages of kind process_head make one"
-        )
-    return {"name": str(Path(path) / inner), "revision": content(folder / inner)}
-
-
-@cache
-def content(folder: Path) -> str:
-    """Return a digest of a model folder's files: of large ones their length, both ends and pieces between."""
-    found = hashlib.sha256()
-    for file in sorted(f for f in folder.iterdir() if f.is_file()):
-        size = file.stat().st_size
-        found.update(f"{file.name} {size} ".encode())
-        with file.open("rb") as f:
-            if size <= WHOLE:
-                found.update(hashlib.file_digest(f, "sha256").digest())
-                continue
-            for k in range(PIECES):
-                f.seek((size - PIECE) * k // (PIECES - 1))
-                found.update(f.read(PIECE))
-    return found.hexdigest()[:16]
-
-
-def shots(path: str, role: str) -> list[dict]:
-    """Return the worked examples of a role in a JSONL file of prompt, reply and role; UserError for anything else in it."""
-    if not path:
-        return []
-    if not Path(path).is_file():
-        raise UserError(
-            f"bench.shots_file: no file {path}; it is JSONL, a line an example: {json.dumps({'prompt': '...', 'reply': '...'})}"
-        )
-    found = []
-    for record in records.read(Path(path)):
-        whose = record.text("role") if record.has("role") else "solver"
-        if whose not in roles.ROLES:
-            raise record.no("role", repr(whose), ", ".join(roles.ROLES))
-        if whose == role:
-            found.append({"prompt": record.text("prompt"), "reply": record.text("reply")})
-    return found
-
-
-def replies(p: Bench, root: Path) -> list[Subject]:
-    """Return the subject of replies from files, [] where none are given."""
-    given = p.generations
-    if not given:
-        return []
-    if isinstance(given, str):
-        if len(p.benchmarks) != 1:
-            raise UserError(
-                "bench.generations: one file is of one benchmark; of several, name each:\n"
-                "  'generations={gsm8k.solver: a.jsonl, processbench.critic: b.jsonl}'"
-            )
-        name = p.benchmarks[0].partition("/")[0]
-        check_name(name, root)
-        wanted = roles.chosen(name, p.roles)
-        given = {f"{name}.{wanted[0]}": given}
-        if len(p.roles) > 1:
-            raise UserError(f"bench.roles: one file of replies is of one role, found {', '.join(p.roles)}")
-    found = []
-    for key, file in given.items():
-        name, _, role = key.partition(".")
-        if role not in roles.ROLES or name not in {b.partition("/")[0] for b in p.benchmarks}:
-            raise UserError(
-                f"bench.generations: {key!r}; allowed: <one of bench.benchmarks>.<{' | '.join(roles.ROLES)}>"
-            )
-        found.append((name, role, file))
-    arm = Path(next(iter(given.values()))).stem if len(given) == 1 else "generations"
-    return [Subject(re.sub(r"[^\w.\-]", "-", arm), None, tuple(found))]

@@ -10,7 +10,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from elenchus import seeds
+from elenchus import problems, seeds
 from elenchus.critics import rows
 from elenchus.critics.drafts import Draft
 from elenchus.critics.format import NONE, Unit, parse, render
@@ -37,6 +37,21 @@ def check_blind(dials: Dials, error_types: Sequence[str]) -> None:
         if name not in error_types:
             near, known = did_you_mean(name, error_types), ", ".join(error_types)
             raise UserError(f"blind spot {name!r} is no error type of this family{near}; types: {known}")
+
+
+def blind_spots(named: Sequence[str], family: str) -> tuple[str, ...]:
+    """Return those of the error types named that a family has: blind spots may be named for several families at once.
+
+    UserError where no family has one of them.
+    """
+    own = problems.load(family).error_types()
+    known = {name: problems.load(name).error_types() for name in problems.names()}
+    for name in named:
+        if all(name not in types for types in known.values()):
+            near = did_you_mean(name, own)
+            of = "; ".join(f"{name}: {', '.join(types)}" for name, types in known.items())
+            raise UserError(f"blind spot {name!r} is no error type of any problem family{near}; types of {of}")
+    return tuple(name for name in named if name in own)
 
 
 def criticise(draft: Draft, critic: str, dials: Dials, seed: int, sample: int = 0) -> dict:

@@ -24,7 +24,6 @@ import hashlib
 import itertools
 import random
 import string
-from functools import lru_cache
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -32,13 +31,11 @@ from elenchus import seeds
 from elenchus.critics.format import BAD, GIVES, GOOD, NONE, WORDS
 from elenchus.errors import UserError
 from elenchus.problems import Check, Drill, Problem, Solution
+from elenchus.worlds import graphs
 
 ERRORS = ("conflict", "neighbor", "dead", "vertex", "format")
 LETTERS = string.ascii_lowercase
 PATIENCE = 20_000  # graphs drawn for one problem
-
-Graph = tuple[tuple[int, ...], ...]  # for each vertex, the vertices that an edge joins it to, in ascending order
-Colors = tuple[int, ...]  # for each vertex its colour, 1 to k; 0 none yet
 
 
 class Options(BaseModel):
@@ -77,12 +74,12 @@ def generate(options: Options, rng: random.Random) -> Problem:
         edges = [pair for pair in pairs if rng.random() < options.edge_probability]
         if options.planar and size > 2 and len(edges) > 3 * size - 6:  # Euler: spares the test most dense graphs
             continue
-        graph = _graph(size, edges)
-        if options.connected and not _connected(graph):
+        graph = graphs.of_edges(size, edges)
+        if options.connected and not graphs.connected(graph):
             continue
-        if not options.min_colors <= _chromatic(graph) <= options.max_colors:
+        if not options.min_colors <= graphs.chromatic(graph) <= options.max_colors:
             continue
-        if not options.planar or _planar(size, edges):
+        if not options.planar or graphs.planar(size, edges):
             return build(size, edges)
     raise UserError(
         f"no graph of {size} vertices in {PATIENCE} fits the options ({options}); "
@@ -95,8 +92,8 @@ def build(size: int, edges: list[tuple[int, int]]) -> Problem:
     wrong = [edge for edge in edges if not 0 <= min(edge) < max(edge) < size]
     if wrong:
         raise ValueError(f"no edge of a graph of {size} vertices: {wrong[0]}")
-    graph = _graph(size, edges)
-    colors = _chromatic(graph)
+    graph = graphs.of_edges(size, edges)
+    colors = graphs.chromatic(graph)
     said = [f"colors {' '.join(map(str, range(1, colors + 1)))}"]
     for v, joined in enumerate(graph):
         before = [LETTERS[u] for u in joined if u < v]
@@ -116,9 +113,9 @@ def reference(problem: Problem) -> list[str]:
     rng, colors = seeds.rng("reference", problem.id), (0,) * len(graph)
     steps = []
     for v in range(len(graph)):
-        color = rng.choice(_good(graph, k, colors, v))
-        steps.append(_step(v, _neighbors(graph, colors, v), color))
-        colors = _with(colors, v, color)
+        color = rng.choice(graphs.good(graph, k, colors, v))
+        steps.append(_step(v, graphs.neighbors(graph, colors, v), color))
+        colors = graphs.colored(colors, v, color)
     return steps
 
 
@@ -176,8 +173,8 @@ def check_steps(problem: Problem, steps: list[str]) -> list[Check]:
             continue
         at, named, claimed = read or (None, (), None)
         v = at if at in left else left[0]
-        known, free = _neighbors(graph, colors, v), _free(graph, k, colors, v)
-        best = _good(graph, k, colors, v) or free
+        known, free = graphs.neighbors(graph, colors, v), graphs.allowed(graph, k, colors, v)
+        best = graphs.good(graph, k, colors, v) or free
         tests = {
             "format": read is not None,
             "vertex": at == v,
@@ -190,7 +187,7 @@ def check_steps(problem: Problem, steps: list[str]) -> list[Check]:
         said = NONE if claimed is None else str(claimed)
         checks.append(Check(not error, error, _step(v, known), str(expected), said))
         if at == v:
-            colors = _with(colors, v, claimed)
+            colors = graphs.colored(colors, v, claimed)
     return checks
 
 
@@ -205,7 +202,11 @@ def corrupt(problem: Problem, rng: random.Random, rate: float) -> list[str]:
     graph, k = _read_meta(problem)
     colors, steps = (0,) * len(graph), []
     for v, planned in enumerate(_after(problem, reference(problem))):
-        good, free, known = _good(graph, k, colors, v), _free(graph, k, colors, v), _neighbors(graph, colors, v)
+        good, free, known = (
+            graphs.good(graph, k, colors, v),
+            graphs.allowed(graph, k, colors, v),
+            graphs.neighbors(graph, colors, v),
+        )
         best = good or free or range(1, k + 1)
         kind = (
             rng.choices(("conflict", "neighbor", "dead", "vertex"), (50, 20, 20, 10))[0] if rng.random() < rate else ""
@@ -214,7 +215,7 @@ def corrupt(problem: Problem, rng: random.Random, rate: float) -> list[str]:
         taken = [c for c in range(1, k + 1) if c not in free]
         if kind == "vertex" and any(colors):
             at = rng.choice([u for u, c in enumerate(colors) if c])
-            known = _neighbors(graph, colors, at)
+            known = graphs.neighbors(graph, colors, at)
         elif kind == "neighbor" and known:
             known = _misread(known, k, rng)
             color = rng.choice([c for c in range(1, k + 1) if c not in dict(known).values()] or best)
@@ -224,7 +225,7 @@ def corrupt(problem: Problem, rng: random.Random, rate: float) -> list[str]:
             color = rng.choice(taken)
         steps.append(_step(at, known, color))
         if at == v:
-            colors = _with(colors, v, color)
+            colors = graphs.colored(colors, v, color)
     return steps
 
 
@@ -243,7 +244,7 @@ def distance(problem: Problem, steps: list[str]) -> int | None:
         return None
     colors = _after(problem, steps)
     proper = all(colors[u] != colors[v] for v, joined in enumerate(graph) for u in joined if colors[u])
-    return colors.count(0) if proper and _finishable(graph, k, colors) else None
+    return colors.count(0) if proper and graphs.finishable(graph, k, colors) else None
 
 
 def vocabulary(options: Options) -> list[str]:
@@ -280,81 +281,9 @@ def drills(options: Options, rng: random.Random) -> Drill:
     return Drill("", " ".join(words), tuple(known))
 
 
-def _graph(size: int, edges: list[tuple[int, int]]) -> Graph:
-    """Return the neighbours of each vertex."""
-    joined: list[set[int]] = [set() for _ in range(size)]
-    for u, v in edges:
-        joined[u].add(v)
-        joined[v].add(u)
-    return tuple(tuple(sorted(of)) for of in joined)
-
-
-def _read_meta(problem: Problem) -> tuple[Graph, int]:
+def _read_meta(problem: Problem) -> tuple[graphs.Graph, int]:
     """Return the graph and its number of colours."""
     return tuple(tuple(joined) for joined in problem.meta["graph"]), problem.meta["colors"]
-
-
-def _connected(graph: Graph) -> bool:
-    """Return whether every vertex can be reached from the first."""
-    seen, todo = {0}, [0]
-    while todo:
-        new = set(graph[todo.pop()]) - seen
-        seen |= new
-        todo += new
-    return len(seen) == len(graph)
-
-
-def _planar(size: int, edges: list[tuple[int, int]]) -> bool:
-    """Return whether the graph can be drawn in the plane without crossings."""
-    import networkx
-
-    graph = networkx.Graph(edges)
-    graph.add_nodes_from(range(size))
-    return networkx.check_planarity(graph)[0]
-
-
-def _chromatic(graph: Graph) -> int:
-    """Return the fewest colours with which the graph can be coloured."""
-    empty = (0,) * len(graph)
-    return next(k for k in range(1, len(graph) + 1) if _finishable(graph, k, empty))
-
-
-def _free(graph: Graph, k: int, colors: Colors, v: int) -> list[int]:
-    """Return the colours that no neighbour of `v` has."""
-    taken = {colors[u] for u in graph[v]}
-    return [color for color in range(1, k + 1) if color not in taken]
-
-
-def _good(graph: Graph, k: int, colors: Colors, v: int) -> list[int]:
-    """Return those of `_free` with which the vertices left can still be coloured without a new conflict."""
-    return [color for color in _free(graph, k, colors, v) if _finishable(graph, k, _with(colors, v, color))]
-
-
-@lru_cache(maxsize=200_000)
-def _finishable(graph: Graph, k: int, colors: Colors) -> bool:
-    """Return whether the vertices without a colour can be coloured so that none is like a neighbour (exact search).
-
-    Conflicts among the vertices that are coloured already are not looked at. The vertex with the fewest free colours goes
-    first, and of the colours that no vertex has yet only one is tried: they are interchangeable.
-    """
-    left = [(_free(graph, k, colors, v), v) for v, color in enumerate(colors) if not color]
-    if not left:
-        return True
-    free, v = min(left, key=lambda found: (len(found[0]), -len(graph[found[1]]), found[1]))
-    used = set(colors)
-    fresh = [color for color in free if color not in used][:1]
-    tried = [color for color in free if color in used] + fresh
-    return any(_finishable(graph, k, _with(colors, v, color)) for color in tried)
-
-
-def _with(colors: Colors, v: int, color: int) -> Colors:
-    """Return `colors` with `v` coloured."""
-    return (*colors[:v], color, *colors[v + 1 :])
-
-
-def _neighbors(graph: Graph, colors: Colors, v: int) -> tuple[tuple[int, int], ...]:
-    """Return the neighbours of `v` that have a colour, with it."""
-    return tuple((u, colors[u]) for u in graph[v] if colors[u])
 
 
 def _misread(known: tuple[tuple[int, int], ...], k: int, rng: random.Random) -> tuple[tuple[int, int], ...]:
@@ -386,7 +315,7 @@ def _read(problem: Problem, step: str) -> tuple[int, tuple[tuple[int, int], ...]
     return vertices[0], tuple(zip(vertices[1:], map(int, said), strict=True)), int(words[-1])
 
 
-def _after(problem: Problem, steps: list[str]) -> Colors:
+def _after(problem: Problem, steps: list[str]) -> graphs.Colors:
     """Return each vertex's colour after readable steps; the first that a vertex gets stays."""
     colors = [0] * len(problem.meta["graph"])
     for step in steps:
@@ -396,6 +325,6 @@ def _after(problem: Problem, steps: list[str]) -> Colors:
     return tuple(colors)
 
 
-def _answer(colors: Colors) -> str:
+def _answer(colors: graphs.Colors) -> str:
     """Return a colouring as text, vertices without a colour left out."""
     return " ".join(f"{LETTERS[v]} {color}" for v, color in enumerate(colors) if color)

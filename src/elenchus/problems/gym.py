@@ -28,74 +28,24 @@ The library is not installed by default: `pip install 'elenchus[gym]'`, or `make
 from __future__ import annotations
 
 import dataclasses
-import enum
 import hashlib
 import json
 import random
 import re
-from functools import lru_cache
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from elenchus import pieces, seeds
+from elenchus import pieces
 from elenchus.critics.format import BAD, GIVES, GOOD, NONE, WORDS
 from elenchus.errors import UserError, did_you_mean
 from elenchus.problems import Check, Drill, Problem, Solution
+from elenchus.worlds import gym_tasks
 
 ERRORS = ("answer", "format")
-SAMPLED, RECURS = 128, 3  # entries whose words are looked at, and in how many of them a run of letters is one piece
 TRIES = 50  # draws of a wrong answer
 END = " = answer"  # of a solution in pieces
 ASK = "\n\nThink first, then write the final answer between <answer> and </answer>."
-
-# Their verifiers hand the answer to Python's eval, or to sympy's parser, which does.
-EVALUATES = (
-    "binary_matrix",
-    "countdown",
-    "intermediate_integration",
-    "n_queens",
-    "polynomial_multiplication",
-    "puzzle24",
-    "simple_integration",
-    "spiral_matrix",
-    "string_insertion",
-)
-
-# Tasks at sizes that the seed model learns in minutes (docs/families.md says how far).
-SMALL: dict[str, dict[str, Any]] = {
-    "basic_arithmetic": {
-        "min_terms": 2,
-        "max_terms": 3,
-        "max_digits": 1,
-        "operators": ["+", "-"],
-        "allow_parentheses": False,
-        "allow_negation": False,
-    },
-    "chain_sum": {"min_terms": 3, "max_terms": 3, "max_digits": 1},
-    "gcd": {"max_value": 60},
-    "lcm": {"min_value": 1, "max_value": 30},
-    "number_filtering": {
-        "min_numbers": 3,
-        "max_numbers": 3,
-        "min_decimals": 0,
-        "max_decimals": 0,
-        "min_value": 0,
-        "max_value": 20,
-    },
-    "number_sorting": {
-        "min_numbers": 2,
-        "max_numbers": 3,
-        "min_decimals": 0,
-        "max_decimals": 0,
-        "min_value": 0,
-        "max_value": 9,
-    },
-    "products": {"max_digits": 2},
-    "rotate_matrix": {"min_n": 2, "max_n": 2},
-    "simple_equations": {"max_terms": 2, "max_value": 9},
-    "spell_backward": {"min_word_len": 3, "max_word_len": 3},
-}
 
 
 class Options(BaseModel):
@@ -115,16 +65,17 @@ class Options(BaseModel):
 
     @model_validator(mode="after")
     def _known(self) -> Options:
-        if self.small and self.task not in SMALL:
+        if self.small and self.task not in gym_tasks.SMALL:
             raise ValueError(
-                f"no small configuration of {self.task!r}{did_you_mean(self.task, SMALL)}; there are: {', '.join(SMALL)}"
+                f"no small configuration of {self.task!r}{did_you_mean(self.task, gym_tasks.SMALL)}; "
+                f"there are: {', '.join(gym_tasks.SMALL)}"
             )
-        _made(self.task, self.settings())
+        gym_tasks.made(self.task, self.settings())
         return self
 
     def settings(self) -> str:
         """Return the configuration as JSON, sorted by key."""
-        return json.dumps({**(SMALL[self.task] if self.small else {}), **self.config}, sort_keys=True)
+        return json.dumps({**(gym_tasks.SMALL[self.task] if self.small else {}), **self.config}, sort_keys=True)
 
 
 def generate(options: Options, rng: random.Random) -> Problem:
@@ -135,10 +86,10 @@ def generate(options: Options, rng: random.Random) -> Problem:
 def build(task: str, config: dict, seed: int, text: str = "pieces") -> Problem:
     """Return the problem that the task makes of `seed` under `config`; UserError where it gives no reference answer."""
     settings = json.dumps(config, sort_keys=True)
-    question = _entry(task, settings, seed)["question"]
+    question = gym_tasks.entry_of(task, settings, seed)["question"]
     digest = hashlib.sha256(f"gym {task} {question}".encode()).hexdigest()
     meta = {"task": task, "config": config, "seed": seed, "text": text, "difficulty": 1}
-    problem = Problem(f"gym-{digest[:12]}", "gym", "", _entry(task, settings, seed)["answer"], meta)
+    problem = Problem(f"gym-{digest[:12]}", "gym", "", gym_tasks.entry_of(task, settings, seed)["answer"], meta)
     return dataclasses.replace(problem, prompt=_written(problem, question) + (ASK if text == "plain" else ""))
 
 
@@ -161,7 +112,7 @@ def parse(problem: Problem, text: str) -> Solution:
 def check_answer(problem: Problem, answer: str) -> bool:
     """Return whether the task's own verifier gives the full score; one that fails over an answer rejects it."""
     meta = problem.meta
-    return _right(meta["task"], json.dumps(meta["config"], sort_keys=True), meta["seed"], answer)
+    return gym_tasks.right(meta["task"], json.dumps(meta["config"], sort_keys=True), meta["seed"], answer)
 
 
 def check_steps(problem: Problem, steps: list[str]) -> list[Check]:
@@ -215,7 +166,13 @@ def vocabulary(options: Options) -> list[str]:
             f"gym: the seed model knows words of a closed vocabulary, and the text of {options.task} is plain. "
             "Write options: {text: pieces}, or start from a pretrained model"
         )
-    return ["#1", *END.split(), *pieces.vocabulary(sorted(_known(options.task, options.settings()))), *WORDS, *ERRORS]
+    return [
+        "#1",
+        *END.split(),
+        *pieces.vocabulary(sorted(gym_tasks.known(options.task, options.settings()))),
+        *WORDS,
+        *ERRORS,
+    ]
 
 
 def drills(options: Options, rng: random.Random) -> Drill:
@@ -236,109 +193,6 @@ def drills(options: Options, rng: random.Random) -> Drill:
     return Drill("", " ".join(words), tuple(known))
 
 
-# -- the library -------------------------------------------------------------------------------------------------------
-
-
-def _library():
-    """Return the library's table of tasks: name -> (class of data sets, class of configurations)."""
-    try:
-        from reasoning_gym.factory import DATASETS
-    except ModuleNotFoundError as e:
-        raise UserError(
-            f"the family gym needs the package reasoning-gym, which is not installed ({e}). Install it: make gym\n"
-            "outside a clone of this project: pip install 'elenchus[gym]'"
-        ) from None
-    return DATASETS
-
-
-@lru_cache(maxsize=64)
-def _made(task: str, settings: str):
-    """Return (class of data sets, configuration of size 1 without a seed); ValueError where one of them is not allowed."""
-    tasks = _library()
-    if task not in tasks:
-        raise ValueError(
-            f"no task {task!r} in Reasoning Gym{did_you_mean(task, tasks)}; tasks: {', '.join(sorted(tasks))}"
-        )
-    if task in EVALUATES:
-        raise ValueError(
-            f"the task {task!r} is left out: its verifier would run a model's answer as a Python expression"
-        )
-    datasets, configs = tasks[task]
-    given = json.loads(settings)
-    fields = {f.name: f.default for f in dataclasses.fields(configs) if f.name not in ("seed", "size")}
-    for key in given:
-        if key not in fields:
-            own = ", ".join(fields)
-            raise ValueError(
-                f"the task {task!r} has no configuration key {key!r}{did_you_mean(key, fields)}; its keys: {own}"
-            )
-    try:
-        config = configs(**{key: _typed(fields[key], value) for key, value in given.items()}, size=1)
-        if hasattr(config, "validate"):
-            config.validate()
-    except (AssertionError, TypeError, ValueError) as e:
-        raise ValueError(
-            f"the configuration {settings} of the task {task!r} is refused: {e or type(e).__name__}"
-        ) from None
-    return datasets, config
-
-
-def _typed(default: Any, value: Any) -> Any:
-    """Return a value as YAML can say it in the type that a configuration's default has."""
-    if isinstance(default, enum.Enum):
-        return type(default)(value)
-    return tuple(value) if isinstance(default, tuple) else value
-
-
-@lru_cache(maxsize=16)  # few: some data sets hold a book of words
-def _drawn(task: str, settings: str, seed: int):
-    """Return the data set of size 1 of `seed`, and its entry; UserError where the task cannot make one."""
-    datasets, config = _made(task, settings)
-    try:
-        dataset = datasets(config=dataclasses.replace(config, seed=seed))
-        return dataset, dataset[0]
-    except Exception as e:  # the library checks configurations only in part
-        raise UserError(
-            f"the task {task!r} makes no entry of seed {seed} under the configuration {settings}: {type(e).__name__}: {e}"
-        ) from e
-
-
-def _entry(task: str, settings: str, seed: int) -> dict:
-    """Return the entry of `seed`."""
-    entry = _drawn(task, settings, seed)[1]
-    if not isinstance(entry["answer"], str):
-        raise UserError(
-            f"the task {task!r} gives no reference answers, which references and critiques are made of; take another"
-        )
-    return entry
-
-
-@lru_cache(maxsize=100_000)
-def _right(task: str, settings: str, seed: int, answer: str) -> bool:
-    """Return whether the task gives `answer` to the entry of `seed` its full score."""
-    dataset, entry = _drawn(task, settings, seed)
-    try:
-        return float(dataset.score_answer(answer, entry)) >= 1.0
-    except Exception:  # verifiers are a hundred people's code: what they cannot read is wrong
-        return False
-
-
-@lru_cache(maxsize=64)
-def _sample(task: str, settings: str) -> tuple[dict, ...]:
-    """Return the entries from which the task's words and wrong answers are taken, always the same ones."""
-    rng = seeds.rng("gym", task, settings)
-    return tuple(_entry(task, settings, rng.getrandbits(31)) for _ in range(SAMPLED))
-
-
-@lru_cache(maxsize=64)
-def _known(task: str, settings: str) -> frozenset[str]:
-    """Return what is one piece in the task's texts."""
-    return pieces.recurring((f"{entry['question']} {entry['answer']}" for entry in _sample(task, settings)), RECURS)
-
-
-# -- text --------------------------------------------------------------------------------------------------------------
-
-
 def _settings(problem: Problem) -> str:
     return json.dumps(problem.meta["config"], sort_keys=True)
 
@@ -348,7 +202,7 @@ def _written(problem: Problem, text: str) -> str:
     return (
         text
         if problem.meta["text"] == "plain"
-        else pieces.write(text, _known(problem.meta["task"], _settings(problem)))
+        else pieces.write(text, gym_tasks.known(problem.meta["task"], _settings(problem)))
     )
 
 
@@ -385,7 +239,7 @@ def _compare(ought: list[str], claimed: list[str], right: bool) -> Check:
 
 def _wrong(problem: Problem, rng: random.Random) -> str:
     """Return an answer of the right one's form that the verifier rejects; the right one where none was drawn."""
-    others = _sample(problem.meta["task"], _settings(problem))
+    others = gym_tasks.sample(problem.meta["task"], _settings(problem))
     for _ in range(TRIES):
         answer = rng.choice(others)["answer"] if rng.random() < 0.3 else _spoilt(problem.answer, rng)
         if not check_answer(problem, answer):

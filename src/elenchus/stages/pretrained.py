@@ -1,17 +1,20 @@
 """A pretrained model: one revision of a hub model from the local cache, or a folder on this machine.
 
-Never touches the network: what is not here yet is fetched by the command that the error names. Weights are hard links or
-copies of the snapshot's safetensors files; nothing pickled is taken.
+Never touches the network: what is not here yet is fetched by the command that the error names. At `scale: cluster` a revision
+that can move is refused: results bear the name of a model that would not be known. Weights are hard links or copies of the
+snapshot's safetensors files; nothing pickled is taken, and no code.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
 
 from pydantic import Field
 
+from elenchus import hub
 from elenchus.errors import UserError
 from elenchus.job import Job
 from elenchus.stages import LAPTOP, Estimate, Lengths, StageParams
@@ -30,19 +33,20 @@ SEEDED = False
 THREADS = 1
 SCRATCH = False  # weights are linked, or copied once: written on scratch they would be copied twice
 WANTED = (".safetensors", ".json", ".txt", ".model", ".jinja")
-FILES = {"allow_patterns": [f"*{ending}" for ending in WANTED], "ignore_patterns": ["*/*"]}  # of a hub repository
 
 
 def run(job: Job) -> None:
     """Write the model's files and a card that says where they came from."""
     p = job.params
     source, commit = locate(p.name, p.revision)
-    files = sorted(f for f in source.iterdir() if f.is_file() and f.suffix in WANTED)
-    if not any(f.suffix == ".safetensors" for f in files) or not (source / "config.json").is_file():
+    if commit and not hub.pinned(p.revision) and job.machine.get("scale") == "cluster":
         raise UserError(
-            f"{source}: not a model that can be used: config.json and weights as .safetensors are needed; it holds "
-            f"{', '.join(sorted(f.name for f in source.iterdir())) or 'nothing'}"
+            f"base_model.revision: {p.revision!r} of {p.name} can come to mean another model, and `scale: cluster` takes none "
+            f"that can. Pin the commit that is here ({commit}) in params.yaml, then run again:\n  {pin_command(p.name)}"
         )
+    if wrong := unusable(source):
+        raise UserError(f"{source}: not a model that can be used: {wrong}")
+    files = sorted(f for f in source.iterdir() if f.is_file() and f.suffix in WANTED)
     (job.out / "model").mkdir()
     for done, file in enumerate(files, 1):
         take(file.resolve(), job.out / "model" / file.name)
@@ -50,24 +54,55 @@ def run(job: Job) -> None:
     job.write_json("card", {"name": p.name, "revision": p.revision, "commit": commit})
 
 
-def locate(name: str, revision: str) -> tuple[Path, str]:
-    """Return (folder, commit) of a model on this machine; UserError with the command that fetches it."""
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        return folder, ""
-    if folder.is_absolute() or name.startswith((".", "~")):
-        raise UserError(f"base_model.name: {name!r} is no folder on this machine")
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+def repository(name: str) -> hub.Repository:
+    """Return a model's repository on the hub, and which of its files are taken: no folders, nothing pickled, no code."""
+    wanted = tuple(f"*{ending}" for ending in WANTED)
+    return hub.Repository("model", name, f"elenchus fetch --model {name}", wanted, unwanted=("*/*",))
 
-    try:
-        found = Path(snapshot_download(name, revision=revision, local_files_only=True, **FILES))
-    except (LocalEntryNotFoundError, HFValidationError):
+
+def pin_command(name: str) -> str:
+    """Return the command that writes a model's commit into params.yaml."""
+    return f"elenchus fetch --model {name} --pin"
+
+
+def is_folder(name: str) -> bool:
+    """Return whether a name is a folder's path, there or not, and no hub id."""
+    return Path(name).expanduser().is_dir() or name.startswith((".", "~", "/"))
+
+
+def locate(name: str, revision: str) -> tuple[Path, str]:
+    """Return (folder, commit) of a model on this machine, the commit "" of a folder; UserError with the command that fetches it."""
+    if is_folder(name):
+        folder = Path(name).expanduser()
+        if not folder.is_dir():
+            raise UserError(f"base_model.name: {name!r} is no folder on this machine")
+        return folder, ""
+    found = hub.here(repository(name), revision)
+    if found is None:
         raise UserError(
             f"base_model.name: {name!r} at revision {revision!r} is not in the local hub cache, and jobs never download. "
-            f"Fetch it where there is a network:\n  elenchus fetch --model {name} --revision {revision}"
-        ) from None
+            f"Fetch it where there is a network:\n  {repository(name).command(revision)}"
+        )
     return found, found.name
+
+
+def unusable(folder: Path) -> str:
+    """Return why a folder's model cannot be used, "" where it can: no safetensors, or code from the hub would be needed."""
+    if not any(folder.glob("*.safetensors")) or not (folder / "config.json").is_file():
+        held = ", ".join(sorted(f.name for f in folder.iterdir())) or "nothing"
+        return f"config.json and weights as .safetensors are needed; it holds {held}"
+    from transformers import CONFIG_MAPPING
+
+    try:
+        kind = json.loads((folder / "config.json").read_text())["model_type"]
+    except (ValueError, KeyError, TypeError):
+        return "its config.json names no model_type"
+    if kind not in CONFIG_MAPPING:
+        return (
+            f"its config.json says model_type {kind!r}, which transformers does not know; code from the hub is never run. "
+            "Name a model of another type in base_model"
+        )
+    return ""
 
 
 def take(source: Path, target: Path) -> None:

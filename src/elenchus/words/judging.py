@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from elenchus import problems as families
+from elenchus.critics import oracle
 from elenchus.graph import Stage
 from elenchus.words.base import Words
 
@@ -14,8 +16,13 @@ class Judging(Words):
     def oracle_critique(
         self, critic: str, solutions: Stage, problems: Stage, name: str | None = None, **dials
     ) -> Stage:
-        """Return critiques by an exact checker with dials (miss rate, false alarms, blind spots, wrong fixes)."""
+        """Return critiques by an exact checker with dials (miss rate, false alarms, blind spots, wrong fixes).
+
+        blind: error types; those of other families than the problems' are passed over.
+        """
         params = {"source": "oracle", "critic": critic, **dials}
+        if dials.get("blind") and problems.params["family"] in families.names():
+            params["blind"] = oracle.blind_spots(dials["blind"], problems.params["family"])
         return self.stage("critique", name or f"critiques-{critic}", params, solutions=solutions, problems=problems)
 
     def critique(

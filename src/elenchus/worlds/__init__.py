@@ -1,1 +1,1 @@
-"""Worlds that agents act upon, with exact solvers. Problem families make tasks of them."""
+"""What problem families make tasks of, with exact solvers: a world that agents act upon, graphs, a library's tasks."""

@@ -20,6 +20,7 @@ CARD = Card(
         "test.jsonl": ("3730d312f6e3440559ace48831e51066acaca737f6eabec99bccb9e4b3c39d14",),
     },
     hub="openai/gsm8k",
+    revision="740312add88f781978c0658806c59bc2815b9866",
     flaws="About 1 to 2 % of the test references are wrong or ambiguous. Calculator annotations <<a=b>> stand in the "
     "solutions; one of the test's 4,282 is not exact.",
 )

@@ -14,6 +14,7 @@ CARD = Card(
     {"test": ("HumanEval.jsonl.gz", "HumanEval.jsonl", "openai_humaneval/test-*.parquet", "example_problem.jsonl")},
     rows={"test": 164},
     hub="openai/openai_humaneval",
+    revision="7dce6050a7d6d172f3cc5c32aa97f52fa1a2e544",
     sha256={"HumanEval.jsonl.gz": ("b796127e635a67f93fb35c04f4cb03cf06f38c8072ee7cee8833d7bee06979ef",)},
     flaws="Tests are few: wrong programs pass some of them (EvalPlus).",
 )

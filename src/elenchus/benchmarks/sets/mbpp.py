@@ -14,6 +14,7 @@ CARD = Card(
     {"all": ("mbpp.jsonl",), "test": ("mbpp_test.jsonl", "full/test-*.parquet"), "train": ("full/train-*.parquet",)},
     rows={"all": 974, "test": 500},
     hub="google-research-datasets/mbpp",
+    revision="4bb6404fdc6cacfda99d4ac4205087b89d32030c",
     sha256={
         "mbpp.jsonl": ("ccf64ceae9c5403bf50a044cb6d505bfd2a2963ee58338ba268fd65beab92a9f",),
         "mbpp_test.jsonl": ("e57e9c9999aa35128f4d0b6a486979c2c1dce4f4b8c0680bf92bc6f5f147779f",),

@@ -12,6 +12,7 @@ CARD = Card(
     "Apache-2.0",
     {"test": ("prmtest.jsonl", "prm_test.jsonl", "*.jsonl")},
     hub="hitsmy/PRMBench_Preview",
+    revision="5cc7683d0ae5797f84d7aeac0607966f277c39e1",
     flaws="100 of its error steps lie beyond the process they are said to be in: kept in meta as out_of_range. Modified "
     "processes are GPT-4o's: the provider's terms may restrict training on them.",
     restricted="its problems come from PRM800K, that is from MATH",

@@ -14,6 +14,7 @@ CARD = Card(
     {s: (f"{s}.json", f"{s}.jsonl", f"data/{s}-*.parquet") for s in SUBSETS},
     rows={"gsm8k": 400, "math": 1000, "olympiadbench": 1000, "omnimath": 1000},
     hub="Qwen/ProcessBench",
+    revision="3bdcd5371ed567559a78f559c01c13a6deee7604",
     sha256={
         "gsm8k.json": ("fb1c59dfd1e83e1c5a48dbe598db27e4bc0b8bc524a09445f2d4b69178f61349",),
         "math.json": ("60cb0d7a69cbec98d43cf50855b9b7e7294599c3c9a24bdd031abd18c3b6b136",),
