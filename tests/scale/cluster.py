@@ -144,6 +144,12 @@ class Cluster:
         rows = [tuple(line.split("|", 3)) for line in told.splitlines()]
         return sorted(rows, key=lambda row: -int(row[0].split("_")[0]))
 
+    def hurry(self) -> None:
+        """Let requeued jobs start at once: Slurm has them wait two minutes."""
+        for job, *_ in self.jobs("pending"):
+            with contextlib.suppress(subprocess.CalledProcessError):  # it has started meanwhile
+                self.ask("scontrol", "update", f"jobid={job}", "starttime=now")
+
 
 def missing() -> list[str]:
     """Return the commands of Slurm and munge that this machine lacks."""

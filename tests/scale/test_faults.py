@@ -41,22 +41,11 @@ def saved(folder) -> int:
     return max((int(p.name.split("-")[1]) for p in small.checkpoint(folder)), default=0)
 
 
-def hurry(slurm) -> None:
-    """Let requeued jobs start at once: Slurm has them wait two minutes."""
-    for job, _, _, _ in slurm.jobs("pending"):
-        subprocess.run(
-            ["scontrol", "update", f"jobid={job}", "starttime=now"],
-            env={**os.environ, **slurm.environment},
-            check=False,
-            capture_output=True,
-        )
-
-
 def ends_well(run, slurm, finished, folder) -> None:
     """Wait for the workflow's end, and assert the undisturbed run's bytes."""
     limit = time.monotonic() + 900
     while run.process.poll() is None and time.monotonic() < limit:
-        hurry(slurm)
+        slurm.hurry()
         time.sleep(2)
     assert run.process.poll() == 0, run.said[-5000:]
     made, whole = bytes_of(folder), bytes_of(finished)
@@ -100,7 +89,7 @@ def test_a_job_that_is_requeued_and_one_that_a_better_partition_preempts(trainin
         in_the_middle_of_training(run, folder)
         job = slurm.jobs("running")[0][0]
         slurm.ask("scontrol", "requeue", job)
-        run.until(lambda: hurry(slurm) or slurm.jobs("running"), "the job's second start")
+        run.until(lambda: slurm.hurry() or slurm.jobs("running"), "the job's second start")
         first = saved(folder)
         run.until(lambda: saved(folder) > first, "another checkpoint")
         urgent = [
