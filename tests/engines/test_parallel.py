@@ -42,7 +42,9 @@ def test_two_processes_write_what_one_writes(two, vllm, plain, prompts):
     assert len(same) >= len(pairs) - len(pairs) // 8 and max(apart) < CLOSE
     for a, b in pairs:  # outputs part where the other token was as likely
         if a.tokens != b.tokens:
-            k = next((k for k, (s, t) in enumerate(zip(a.tokens, b.tokens)) if s != t), min(len(a.tokens), len(b.tokens)))
+            k = next(
+                (k for k, (s, t) in enumerate(zip(a.tokens, b.tokens)) if s != t), min(len(a.tokens), len(b.tokens))
+            )
             assert abs(a.logprobs[k] - b.logprobs[k]) < CLOSE
 
 

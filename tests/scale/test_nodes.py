@@ -61,7 +61,9 @@ def on_pretrained(tmp_path_factory):
     root, tiny = tmp_path_factory.mktemp("pretrained"), small.workflow.TINY
     maker = small.project(root / "maker", tiny)
     base = small.named(maker, "seed-model")
-    long = tiny.replace("warmup: {steps: 4, save_steps: 2}", f"warmup: {{steps: 60, save_steps: {SAVE_STEPS}, batch: 8}}")
+    long = tiny.replace(
+        "warmup: {steps: 4, save_steps: 2}", f"warmup: {{steps: 60, save_steps: {SAVE_STEPS}, batch: 8}}"
+    )
     assert long != tiny
     params = f"{long}base_model: {{name: {maker}/results/seed_model/{base.digest}/model}}\n"
     folder = small.project(root / "project", params)

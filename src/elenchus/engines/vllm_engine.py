@@ -157,7 +157,7 @@ class VllmEngine:
             except WorkerFailed as e:
                 killed = e.kind == "killed" and self.worker is not None  # at its start the batch does not matter
                 self.close()
-                if not killed and e.kind != "memory" or self.batch_size == 1:
+                if (not killed and e.kind != "memory") or self.batch_size == 1:
                     raise UserError(self._plain(e)) from None
                 self.batch_size //= 2
                 what = "was killed, most often for too much memory" if killed else "ran out of memory"

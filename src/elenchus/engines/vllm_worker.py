@@ -168,7 +168,7 @@ def kind_of(text: str, starting: bool) -> str:
     if any(w in text for w in MORE_ROOM):
         return "room"
     # on a CPU nothing that vLLM allocates at its start depends on the batch
-    if any(w in text for w in LESS_ROOM) or starting and SMALLER_HELPS[1] in text:
+    if any(w in text for w in LESS_ROOM) or (starting and SMALLER_HELPS[1] in text):
         return "cache"
     if any(w in text for w in ("MemoryError", "OutOfMemory", *SMALLER_HELPS)):
         return "memory"

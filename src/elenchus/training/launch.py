@@ -92,7 +92,11 @@ def end_of(process: subprocess.Popen, exchange: Path) -> int:
         if failed is not None and time.monotonic() - failed > LOST:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            print(f"  a node has not said for {LOST} seconds how its processes ended: given up", file=sys.stderr, flush=True)
+            print(
+                f"  a node has not said for {LOST} seconds how its processes ended: given up",
+                file=sys.stderr,
+                flush=True,
+            )
             return process.wait()
 
 
