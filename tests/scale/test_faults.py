@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 
+import mounts
 import pytest
 import small
 from cluster import wait_for
@@ -187,10 +188,33 @@ def test_a_full_disk_is_named_and_room_is_all_that_it_takes(training, finished, 
         others.write_bytes(bytes(shutil.disk_usage(results).free - 16 * 1024))
         with small.snakemake(folder, slurm, target, "--retries=0") as run:
             assert run.ends() == 1
-            told = "".join(p.read_text() for p in (folder / ".snakemake/slurm_logs").rglob("*.log"))  # not on that disk
+            told = jobs_said(folder)
             assert "no space left" in told, told[-3000:]
         others.unlink()
         with small.snakemake(folder, slurm, target) as run:
             ends_well(run, slurm, finished, folder)
     finally:
         subprocess.run(["umount", "-l", str(results)], check=True)
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [(mounts.read_only, "its file system is read-only now"), (mounts.away, "its file system does not answer")],
+)
+def test_a_file_system_that_fails_for_a_while(how, words, training, finished, slurm):
+    folder, target = training
+    with small.snakemake(folder, slurm, target) as run:
+        in_the_middle_of_training(run, folder)
+        try:
+            with how(folder / "results"):
+                wait_for(lambda: words in jobs_said(folder), 60, "a plain word on what is wrong")
+                time.sleep(3)
+        except PermissionError as e:
+            pytest.skip(f"no file system can be mounted here: {e}")
+        ends_well(run, slurm, finished, folder)
+    assert "src/elenchus" not in jobs_said(folder), "a traceback of ours"  # Snakemake, which cannot mark its log, has one
+
+
+def jobs_said(folder) -> str:
+    """Return the logs of all Slurm jobs of the project, which are not on the results' file system."""
+    return "".join(p.read_text() for p in sorted((folder / ".snakemake/slurm_logs").rglob("*.log")))
