@@ -31,6 +31,7 @@ from elenchus.job import Job, Result, cost_dict, file_entries, read_manifest
 from elenchus.training import launch
 
 MANIFEST_VERSION = 1
+AWAY = (errno.EIO, errno.ESTALE, errno.EREMOTEIO, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.ENOTCONN, errno.ESHUTDOWN)
 
 
 def run(spec: dict, results: Path = Path("results")) -> Path:
@@ -222,7 +223,7 @@ def only_one(aside: Path, shard: str = "") -> Iterator[None]:
 
 @contextlib.contextmanager
 def plain_disk_errors(results: Path) -> Iterator[None]:
-    """Turn a full disk and read-only results into one plain message."""
+    """Turn a full disk, results that cannot be written and a file system that is away into one plain message."""
     try:
         yield
     except Exception as e:
@@ -234,7 +235,17 @@ def plain_disk_errors(results: Path) -> Iterator[None]:
                 f"{where}: no space left{scratch.room(results)}. Nothing was half-written; free some space "
                 "(results/.work may go) and run again"
             ) from e
-        if number in (errno.EROFS, errno.EACCES, errno.EPERM):
+        if number == errno.EROFS:
+            raise UserError(
+                f"{where}: its file system is read-only now. Nothing was half-written; run again once it can be written. Who "
+                f"mounted it knows why, often an error of the disk:\n  findmnt --target {results.resolve()}"
+            ) from e
+        if number in AWAY:
+            raise UserError(
+                f"{where}: its file system does not answer ({os.strerror(number)}). Nothing was half-written; run again once it "
+                f"is back:\n  stat {results.resolve()}"
+            ) from e
+        if number in (errno.EACCES, errno.EPERM):
             raise UserError(
                 f"{where}: cannot write here ({os.strerror(number)}). Make the results writable, for example\n"
                 f"  chmod -R u+w {results.resolve()}"
@@ -249,7 +260,6 @@ def main(spec: dict, log: str | None = None) -> int:
     )  # unwinds, so that trainers can save; they may set their own
     with contextlib.ExitStack() as stack:
         if log:
-            Path(log).parent.mkdir(parents=True, exist_ok=True)
             stack.enter_context(tee_stderr(Path(log)))
         try:
             run(spec)
@@ -261,14 +271,20 @@ def main(spec: dict, log: str | None = None) -> int:
 
 @contextlib.contextmanager
 def tee_stderr(log: Path) -> Iterator[None]:
-    """Send what is written to stderr (by C libraries too) to the terminal and to `log`."""
+    """Send what is written to stderr (by C libraries too) to the terminal and to `log`, where that can be written."""
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        file = log.open("wb", buffering=0)
+    except OSError:  # the stage itself cannot write either, and says so on the terminal
+        yield
+        return
     read_end, write_end = os.pipe()
     terminal = os.dup(2)
     os.dup2(write_end, 2)
     os.close(write_end)
 
     def copy() -> None:
-        with os.fdopen(read_end, "rb", buffering=0) as source, log.open("wb", buffering=0) as file:
+        with os.fdopen(read_end, "rb", buffering=0) as source, file:
             while data := source.read(65536):
                 os.write(terminal, data)
                 with contextlib.suppress(OSError):  # a full disk is said on the terminal, where there is room

@@ -37,13 +37,18 @@ seed_model: {{width: 32, layers: 1, heads: 2, drill_steps: 120, drill_gate: 1.1,
 QUICK = ("--slurm-init-seconds-before-status-checks=2", "--latency-wait=15")
 
 
-def project(folder: Path) -> Path:
+def project(folder: Path, params: str = PARAMS) -> Path:
     """Return `folder` as a project with the main recipe alone."""
-    workflow.new_project(folder, PARAMS)
+    workflow.new_project(folder, params)
     for recipe in (folder / "workflow/recipes").glob("[!_]*.py"):
         if recipe.stem != "elenchus":
             recipe.unlink()
     return folder
+
+
+def named(folder: Path, name: str):
+    """Return the stage of the main job that people know as `name`."""
+    return next(n.stage for n in plan.load(folder).recipe("elenchus").named if n.name == name)
 
 
 def stages(folder: Path) -> dict:

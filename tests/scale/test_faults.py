@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 
+import mounts
 import pytest
 import small
 from cluster import wait_for
@@ -41,22 +42,11 @@ def saved(folder) -> int:
     return max((int(p.name.split("-")[1]) for p in small.checkpoint(folder)), default=0)
 
 
-def hurry(slurm) -> None:
-    """Let requeued jobs start at once: Slurm has them wait two minutes."""
-    for job, _, _, _ in slurm.jobs("pending"):
-        subprocess.run(
-            ["scontrol", "update", f"jobid={job}", "starttime=now"],
-            env={**os.environ, **slurm.environment},
-            check=False,
-            capture_output=True,
-        )
-
-
 def ends_well(run, slurm, finished, folder) -> None:
     """Wait for the workflow's end, and assert the undisturbed run's bytes."""
     limit = time.monotonic() + 900
     while run.process.poll() is None and time.monotonic() < limit:
-        hurry(slurm)
+        slurm.hurry()
         time.sleep(2)
     assert run.process.poll() == 0, run.said[-5000:]
     made, whole = bytes_of(folder), bytes_of(finished)
@@ -100,7 +90,7 @@ def test_a_job_that_is_requeued_and_one_that_a_better_partition_preempts(trainin
         in_the_middle_of_training(run, folder)
         job = slurm.jobs("running")[0][0]
         slurm.ask("scontrol", "requeue", job)
-        run.until(lambda: hurry(slurm) or slurm.jobs("running"), "the job's second start")
+        run.until(lambda: slurm.hurry() or slurm.jobs("running"), "the job's second start")
         first = saved(folder)
         run.until(lambda: saved(folder) > first, "another checkpoint")
         urgent = [
@@ -198,10 +188,33 @@ def test_a_full_disk_is_named_and_room_is_all_that_it_takes(training, finished, 
         others.write_bytes(bytes(shutil.disk_usage(results).free - 16 * 1024))
         with small.snakemake(folder, slurm, target, "--retries=0") as run:
             assert run.ends() == 1
-            told = "".join(p.read_text() for p in (folder / ".snakemake/slurm_logs").rglob("*.log"))  # not on that disk
+            told = jobs_said(folder)
             assert "no space left" in told, told[-3000:]
         others.unlink()
         with small.snakemake(folder, slurm, target) as run:
             ends_well(run, slurm, finished, folder)
     finally:
         subprocess.run(["umount", "-l", str(results)], check=True)
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [(mounts.read_only, "its file system is read-only now"), (mounts.away, "its file system does not answer")],
+)
+def test_a_file_system_that_fails_for_a_while(how, words, training, finished, slurm):
+    folder, target = training
+    with small.snakemake(folder, slurm, target) as run:
+        in_the_middle_of_training(run, folder)
+        try:
+            with how(folder / "results"):
+                wait_for(lambda: words in jobs_said(folder), 60, "a plain word on what is wrong")
+                time.sleep(3)
+        except PermissionError as e:
+            pytest.skip(f"no file system can be mounted here: {e}")
+        ends_well(run, slurm, finished, folder)
+    assert "src/elenchus" not in jobs_said(folder), "a traceback of ours"  # Snakemake, which cannot mark its log, has one
+
+
+def jobs_said(folder) -> str:
+    """Return the logs of all Slurm jobs of the project, which are not on the results' file system."""
+    return "".join(p.read_text() for p in sorted((folder / ".snakemake/slurm_logs").rglob("*.log")))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import socket
+import subprocess
 
 import pytest
 import torch
@@ -237,3 +239,17 @@ def test_what_failed_is_said(tmp_path):
     assert "rank 1 of 2 was ended by SIGKILL; most often too little memory" in launch.failure(
         machine, [broken], tmp_path
     )
+
+
+def test_a_node_that_sends_no_word_of_its_end_is_given_up(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(launch, "LOST", 0.5)
+    line = f"echo {{}} > {tmp_path}/agent-0.json; sleep 600"  # srun, when a node's slurmstepd is gone
+    process = subprocess.Popen(["sh", "-c", line], start_new_session=True)
+    assert launch.end_of(process, tmp_path) == -signal.SIGKILL
+    assert "a node has not said" in capfd.readouterr().err
+
+
+def test_processes_that_end_are_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(launch, "LOST", 0.0)
+    process = subprocess.Popen(["sh", "-c", "sleep 1.5; exit 3"], start_new_session=True)
+    assert launch.end_of(process, tmp_path) == 3

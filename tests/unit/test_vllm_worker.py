@@ -34,11 +34,15 @@ def start(settings):
         os.kill(os.getpid(), signal.SIGKILL)
     if {mood!r} == "never fits" or ({mood!r} == "big" and settings["batch_size"] > 5):
         raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB")
+    if {mood!r} == "cache":
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8589934592 bytes")
     return settings
 
 def sample(llm, settings, request):
     if {mood!r} == "breaks":
         raise ValueError("a shape that nobody expected")
+    if {mood!r} == "killed at work" and settings["batch_size"] > 5:
+        os.kill(os.getpid(), signal.SIGKILL)
     lp = float("nan") if {mood!r} == "diverged" else -0.5
     rows = []
     for row in request["rows"]:
@@ -137,12 +141,19 @@ def test_out_of_memory_goes_on_with_smaller_batches(folder, tmp_path, monkeypatc
     assert "vLLM says something 20" in (tmp_path / "log").read_text()  # the log of all starts is kept
 
 
+def test_a_kill_at_work_goes_on_with_smaller_batches(folder, tmp_path, monkeypatch, capsys):
+    made = engine(folder, tmp_path, monkeypatch, "killed at work", batch_size=20)
+    assert len(made.sample(["w0"], Sampling(), seed=0)) == 1 and made.batch_size == 5
+    assert "was killed, most often for too much memory; on with 10 sequences" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("mood", "words"),
     [
         ("never fits", ["one sequence in flight", "tensor_parallel", "CUDA out of memory"]),
         ("dies", ["exit code 3", "vLLM says something 2"]),
-        ("killed", ["SIGKILL", "too much memory", "vLLM says something 2"]),
+        ("killed", ["SIGKILL", "too much memory", "vLLM says something 2", "engine: {cache_gb: 0.5}"]),
+        ("cache", ["do not fit the memory", "engine: {cache_gb: 0.5}", "can't allocate memory"]),
         ("breaks", ["ValueError: a shape that nobody expected"]),
     ],
 )

@@ -155,25 +155,29 @@ class VllmEngine:
                     )
                 return self.worker.ask(request)
             except WorkerFailed as e:
+                killed = e.kind == "killed" and self.worker is not None  # at its start the batch does not matter
                 self.close()
-                if e.kind != "memory" or self.batch_size == 1:
+                if (not killed and e.kind != "memory") or self.batch_size == 1:
                     raise UserError(self._plain(e)) from None
                 self.batch_size //= 2
-                self.worker = None
-                print(
-                    f"  vLLM ran out of memory; on with {self.batch_size} sequences in flight",
-                    file=sys.stderr,
-                    flush=True,
-                )
+                what = "was killed, most often for too much memory" if killed else "ran out of memory"
+                print(f"  vLLM {what}; on with {self.batch_size} sequences in flight", file=sys.stderr, flush=True)
 
     def _plain(self, e: WorkerFailed) -> str:
         """Return the plain message of a failure that a smaller batch does not mend."""
+        share, gb = self.machine.memory_share, self.machine.cache_gb
+        less = f"{{cache_gb: {gb / 2:.2g}}}" if gb else f"{{memory_share: {share / 2:.2g}}}"
+        cache = (
+            f"the model, and the room for keys and values that it is to take (cache_gb {gb:g}, memory_share {share:g}), do not "
+            f"fit the memory. In params.yaml, for example\n  engine: {less}"
+        )
         mends = {
             "memory": "the model does not fit the memory, even with one sequence in flight. In params.yaml, split it over GPUs "
             "or cut its context, for example\n  engine: {tensor_parallel: 2, context: 4096}",
-            "room": f"its keys and values do not fit the memory that it may take (memory_share {self.machine.memory_share}, "
-            f"cache_gb {self.machine.cache_gb}, context {self.context}). In params.yaml, for example\n"
-            f"  engine: {{cache_gb: {max(1.0, 2 * self.machine.cache_gb):g}}}",
+            "room": f"its keys and values do not fit the memory that it may take (memory_share {share}, cache_gb {gb}, "
+            f"context {self.context}). In params.yaml, for example\n  engine: {{cache_gb: {max(1.0, 2 * gb):g}}}",
+            "cache": cache,
+            "killed": f"its process was killed: most often {cache}",
         }
         return f"vLLM: {mends.get(e.kind, 'its process failed.')}\n{e}\nits whole log: {self.log}"
 
@@ -196,6 +200,7 @@ class VllmEngine:
         variables |= {"OMP_NUM_THREADS": str(self.threads), "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
         return {
             "model": str(self.base.absolute()),
+            "log": str(self.log.absolute()),
             "lora": self.lora,
             "context": self.context,
             "batch_size": self.batch_size,

@@ -11,13 +11,20 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import signal
 import sys
+import time
 import traceback
 from pathlib import Path
 
-# vLLM's and torch's words for memory: a smaller batch may help with the first, nothing but more room with the others
-SMALLER_HELPS = ("out of memory",)
-MORE_ROOM = ("No available memory for the cache blocks", "larger than the available KV cache", "less than desired")
+# torch's and vLLM's words for memory. With the first a smaller batch may help (a GPU's, a CPU's), with the second nothing but
+# more room for keys and values, with the third less of it
+SMALLER_HELPS = ("out of memory", "can't allocate memory")
+MORE_ROOM = ("No available memory for the cache blocks", "larger than the available KV cache")
+LESS_ROOM = ("less than desired", "less than requested memory")
+# What vLLM prints, and no more than prints, when a process of tensor parallelism dies
+RANK_DIED = re.compile(r"Worker proc \S+ died unexpectedly \(exit code: (-?\w+)\)")
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # of adapters, as vLLM makes room for them
 
 
@@ -25,11 +32,12 @@ def main(folder: Path, parent: int) -> int:
     """Start vLLM, answer until stdin ends; return the exit code."""
     die_with(parent)
     settings = json.loads((folder / "settings.json").read_text())
+    begin = Path(settings["log"]).stat().st_size
     os.environ.update(settings["environment"])
     try:
         llm = start(settings)
     except Exception as e:
-        answer(folder / "started.json", failure(e))
+        answer(folder / "started.json", failure(e, starting=True))
         return 1
     import vllm
 
@@ -41,6 +49,8 @@ def main(folder: Path, parent: int) -> int:
             found = {"sample": sample, "score": score}[request["do"]](llm, settings, request)
         except Exception as e:
             found = failure(e)
+            if settings["tensor_parallel"] > 1:
+                found = lost_rank(Path(settings["log"]), begin) or found
         answer(folder / f"{name}.answer.json", found)
     return 0
 
@@ -49,7 +59,6 @@ def die_with(parent: int) -> None:
     """Ask Linux to kill this process when its parent dies, however it dies; elsewhere the end of stdin must do."""
     if sys.platform.startswith("linux"):
         import ctypes
-        import signal
 
         ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL, 0, 0, 0)  # 1: PR_SET_PDEATHSIG
         if os.getppid() != parent:  # it died before we could ask
@@ -143,15 +152,43 @@ def score(llm, settings: dict, request: dict) -> dict:
     return {"rows": rows}
 
 
-def failure(error: Exception) -> dict:
+def failure(error: Exception, starting: bool = False) -> dict:
     """Return what a failed request is answered with, and print the traceback to the log."""
     traceback.print_exc()
     sys.stderr.flush()
     text = f"{type(error).__name__}: {error}"
-    # On a GPU machine torch names it; an error from a process of tensor parallelism arrives as text.
-    smaller = isinstance(error, MemoryError) or "OutOfMemory" in text or any(w in text for w in SMALLER_HELPS)
-    kind = "room" if any(w in text for w in MORE_ROOM) else "memory" if smaller else "failed"
-    return {"error": kind, "text": text}
+    return {"error": kind_of(text, starting), "text": text}
+
+
+def kind_of(text: str, starting: bool) -> str:
+    """Return what failed: "room" (too little for keys and values), "cache" (too much), "memory", or "failed".
+
+    An error from a process of tensor parallelism arrives as text.
+    """
+    if any(w in text for w in MORE_ROOM):
+        return "room"
+    # on a CPU nothing that vLLM allocates at its start depends on the batch
+    if any(w in text for w in LESS_ROOM) or (starting and SMALLER_HELPS[1] in text):
+        return "cache"
+    if any(w in text for w in ("MemoryError", "OutOfMemory", *SMALLER_HELPS)):
+        return "memory"
+    return "failed"
+
+
+def lost_rank(log: Path, begin: int) -> dict | None:
+    """Return the answer where a process of tensor parallelism has died, None else; the error itself speaks of what follows.
+
+    log: where vLLM prints, read from `begin` on, for two seconds at most: vLLM notices the death in a thread of its own.
+    """
+    for _ in range(20):
+        with log.open("rb") as f:
+            f.seek(begin)
+            found = RANK_DIED.search(f.read().decode(errors="replace"))
+        if found:
+            killed = found[1] in (str(-signal.SIGKILL), "None")  # None: it was looked for too early
+            return {"error": "killed" if killed else "failed", "text": found[0]}
+        time.sleep(0.1)
+    return None
 
 
 def answer(path: Path, found: dict) -> None:

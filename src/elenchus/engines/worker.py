@@ -18,7 +18,7 @@ TAIL = 12  # lines of the log that a message shows
 
 
 class WorkerFailed(Exception):
-    """A request that the worker could not answer. kind: "memory", "room", "failed", or "died"."""
+    """A request that the worker could not answer. kind: as `vllm_worker.kind_of` names it, or "killed" or "died"."""
 
     def __init__(self, kind: str, text: str):
         super().__init__(text)
@@ -73,7 +73,8 @@ class Worker:
         while not path.exists():
             code = self.process.poll()
             if code is not None and not path.exists():
-                raise WorkerFailed("died", f"{how(code)}. Its last lines:\n{self.tail()}")
+                kind = "killed" if code == -signal.SIGKILL else "died"
+                raise WorkerFailed(kind, f"{how(code)}. Its last lines:\n{self.tail()}")
             time.sleep(POLL)
         found = json.loads(path.read_text())
         if "error" in found:

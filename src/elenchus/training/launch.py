@@ -6,6 +6,7 @@ starts one agent on each, inside the stage's Slurm job; they meet at the first n
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from elenchus import stages
@@ -21,6 +23,7 @@ from elenchus.job import Job
 from elenchus.training.scale import Machine, spreads
 
 TERMINATED = 128 + signal.SIGTERM
+LOST = 60  # seconds that are left to all processes once one agent has failed; Slurm's own limit, KillWait, is mostly 30
 
 
 def wanted(spec: dict) -> Machine | None:
@@ -56,7 +59,7 @@ def run(machine: Machine, spec: dict, results: Path, job: Job, aside: Path) -> N
 
     before = {s: signal.signal(s, stop) for s in (signal.SIGTERM, signal.SIGINT)} if in_main_thread() else {}
     try:
-        code = process.wait()
+        code = end_of(process, exchange)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -72,6 +75,29 @@ def run(machine: Machine, spec: dict, results: Path, job: Job, aside: Path) -> N
         raise UserError(f"the {machine.world} processes ended without a result; the stage's log says more")
     for name, value in done["cost"].items():
         setattr(job.cost, name, value)
+
+
+def end_of(process: subprocess.Popen, exchange: Path) -> int:
+    """Return the exit code of what started the processes; where it waits for a process that is gone, it is killed.
+
+    srun ends the others when one fails, and then waits for word from each node. A node whose slurmstepd was killed sends
+    none, and the job would stay until its time limit.
+    """
+    failed = None
+    while True:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.wait(timeout=0.5)
+        if failed is None and any(exchange.glob("agent-*.json")):
+            failed = time.monotonic()
+        if failed is not None and time.monotonic() - failed > LOST:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            print(
+                f"  a node has not said for {LOST} seconds how its processes ended: given up",
+                file=sys.stderr,
+                flush=True,
+            )
+            return process.wait()
 
 
 def in_main_thread() -> bool:
