@@ -71,6 +71,7 @@ def fit(
     progress: Callable[[float, float, str], None],
     inherit: Path | None = None,
     save_optimizer: Path | None = None,
+    from_origin: Callable[[], None] = lambda: None,
     at_start: Callable[[Run], None] | None = None,
     after_step: Callable[[Run], None] = lambda run: None,
     at_end: Callable[[Run], None] = lambda run: None,
@@ -80,10 +81,11 @@ def fit(
 
     build(first, arguments, common) makes the Trainer for the steps from `first` on: `arguments` are for its
     configuration, `common` (optimizers, callbacks) for the Trainer itself. inherit, save_optimizer: an optimizer's
-    state to start from, and where to leave it. at_start is called before the first step, after_step after every one;
-    both may add to the history and costs; at_end may change the weights once more, before adapters are merged.
-    boundary: checkpoints are taken only after multiples of so many steps (a trainer may hold a buffer in between).
-    Where several processes train together, all but the first end here, by SystemExit(0); with the first, `model` is
+    state to start from, and where to leave it. from_origin is called when the model is on the device that it trains on, with
+    the weights that the training starts from, also where it goes on from a checkpoint. at_start is called before the first
+    step, after_step after every one; both may add to the history and costs; at_end may change the weights once more, before
+    adapters are merged. boundary: checkpoints are taken only after multiples of so many steps (a trainer may hold a buffer
+    in between). Where several processes train together, all but the first end here, by SystemExit(0); with the first, `model` is
     plain again. SIGTERM ends the training after the step under way: a checkpoint, then SystemExit(143), so that the
     job is tried again.
     """
@@ -97,6 +99,8 @@ def fit(
         )
     merge = lora.attach(model, settings.lora, seed) if settings.lora is not None else lambda: None
     make_plain = parallel.shard(model)
+    model.to(parallel.device())
+    from_origin()
     optimizer = torch.optim.AdamW(_groups(model, settings.weight_decay), lr=settings.learning_rate)
     run = Run(cost)
     identity = {"seed": seed, "settings": settings.model_dump(mode="json")}
@@ -117,7 +121,6 @@ def fit(
         common = {"optimizers": (optimizer, schedule), "callbacks": [callback]}
         trainer = build(first, _arguments(settings, settings.steps - first, work, seed), common)
         trainer.remove_callback(PrinterCallback)
-        _to_devices(optimizer)
         if at_start is not None and not first:
             at_start(run)
         with _on_sigterm(run):
@@ -195,14 +198,6 @@ def _groups(model: torch.nn.Module, decay: float) -> list[dict]:
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": decay},
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
     ]
-
-
-def _to_devices(optimizer: torch.optim.Optimizer) -> None:
-    """Move a loaded state to where the trainer has put the parameters (AdamW's step counts stay on the CPU)."""
-    for parameter, state in optimizer.state.items():
-        for key, value in state.items():
-            if key != "step" and value.device != parameter.device:
-                state[key] = value.to(parameter.device)
 
 
 def _arguments(settings: Training, steps: int, work: Path, seed: int) -> dict:

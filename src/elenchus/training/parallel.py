@@ -67,6 +67,13 @@ def first() -> bool:
     return rank() == 0
 
 
+def device() -> torch.device:
+    """Return the device that this process trains on."""
+    import torch
+
+    return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
+
+
 def total(values: Sequence[float]) -> list[float]:
     """Return the sums over all processes; whole numbers stay whole. *Collective.*"""
     if world() == 1:
@@ -99,6 +106,22 @@ def from_first(find: Callable[[], Any]) -> Any:
     if told[1] is not None:
         raise told[1]
     return told[0]
+
+
+def shared(pieces: int, make: Callable[[int], Any]) -> list:
+    """Return [make(0), .., make(pieces - 1)], each made by one process and had by all. *Collective.*
+
+    Every process calls `make` equally often, one without a piece the last one again: the weights may be spread.
+    """
+    n = world()
+    if n == 1:
+        return [make(piece) for piece in range(pieces)]
+    import torch.distributed as dist
+
+    own = [make(min(at + rank(), pieces - 1)) for at in range(0, pieces, n)]
+    found: list = [None] * n
+    dist.all_gather_object(found, own)
+    return [found[piece % n][piece // n] for piece in range(pieces)]
 
 
 @contextmanager
