@@ -19,6 +19,7 @@ from elenchus.critics.drafts import Draft
 from elenchus.job import Cost
 from elenchus.problems import chain
 from elenchus.stages.grpo import Params as GrpoParams
+from elenchus.training import sharding
 from elenchus.training.settings import OverData
 
 OPTIONS = chain.Options(modulus=5, min_length=1, max_length=3)
@@ -65,7 +66,7 @@ def examples() -> list[dict]:
 
 def train(kind: str, folder: Path, at: Path, stop: int = 0, **changes):
     """Train `kind` in `at` and return (model, run, cost); stop: SIGTERM comes after so many steps."""
-    model, tokenizer = models.load(folder)
+    model, tokenizer = sharding.load(folder)
     cost = Cost()
 
     def progress(done: float, total: float, what: str) -> None:
@@ -115,7 +116,7 @@ def step_dpo(model, tokenizer, folder, changes, around):
         ends = {"chosen_ends": True, "rejected_ends": bool(i % 2), "smoothing": 0.1 * (i % 3)}
         pairs.append({**prompt, "chosen": d.text, "rejected": "#1 1 + 1 = 3", **ends})
     given, how = settings(changes), {"beta": 0.3, "loss_type": "sigmoid", "sft_weight": 0.5}
-    how["reference"] = lambda: models.load(folder)[0]
+    how["reference"] = lambda: sharding.load(folder)[0]
     return step_dpo.train(model, tokenizer, pairs, given, **how, **around)
 
 

@@ -44,9 +44,9 @@ def run(job: Job) -> None:
 
     environment.torch_setup(THREADS)
     from elenchus import models
-    from elenchus.training import dpo
+    from elenchus.training import dpo, sharding
 
-    model, tokenizer = models.load(job.inputs["model"].dir("model"))
+    model, tokenizer = sharding.load(job.inputs["model"].dir("model"))
     trained = dpo.train(
         model,
         tokenizer,

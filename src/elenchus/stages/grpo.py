@@ -76,7 +76,7 @@ def run(job: Job) -> None:
 
     environment.torch_setup(THREADS)
     from elenchus import models
-    from elenchus.training import grpo
+    from elenchus.training import grpo, sharding
 
     p = job.params
     pool = grpo.pool(job.work, job.inputs["solutions"], job.inputs["problems"])
@@ -88,7 +88,7 @@ def run(job: Job) -> None:
     rewarder.refinements, rewarder.temperature = p.refinements, p.actor_temperature
     rewarder.seed = job.derive("refinements")
     _add_actor(job, rewarder)
-    model, tokenizer = models.load(job.inputs["critic"].dir("model"))
+    model, tokenizer = sharding.load(job.inputs["critic"].dir("model"))
     trained = grpo.train(
         model,
         tokenizer,

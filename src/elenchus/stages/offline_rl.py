@@ -43,10 +43,10 @@ def run(job: Job) -> None:
 
     environment.torch_setup(THREADS)
     from elenchus import models
-    from elenchus.training import offline_rl, rows
+    from elenchus.training import offline_rl, rows, sharding
 
     p = job.params
-    model, tokenizer = models.load(job.inputs["model"].dir("model"))
+    model, tokenizer = sharding.load(job.inputs["model"].dir("model"))
     trained = offline_rl.train(
         model,
         tokenizer,

@@ -43,9 +43,9 @@ def run(job: Job) -> None:
 
     environment.torch_setup(THREADS)
     from elenchus import models
-    from elenchus.training import checkpoints, rows, sft
+    from elenchus.training import checkpoints, rows, sft, sharding
 
-    model, tokenizer = models.load(job.inputs["model"].dir("model"))
+    model, tokenizer = sharding.load(job.inputs["model"].dir("model"))
     previous = job.inputs.get("previous")
     trained = sft.train(
         model,

@@ -27,10 +27,10 @@ def run(job: Job) -> None:
 
     environment.torch_setup(THREADS)
     from elenchus import models
-    from elenchus.training import checkpoints, rows, sft, turns
+    from elenchus.training import checkpoints, rows, sft, sharding, turns
 
     p, previous = job.params, job.inputs.get("previous")
-    model, tokenizer = models.load(job.inputs["model"].dir("model"))
+    model, tokenizer = sharding.load(job.inputs["model"].dir("model"))
     trained = sft.train(
         model,
         tokenizer,

@@ -24,7 +24,7 @@ from elenchus.engines import Engine, Sampling
 from elenchus.errors import UserError
 from elenchus.job import Cost, Result
 from elenchus.metrics.critique import first_error as first_error_scores
-from elenchus.training import checkpoints, parallel, rows
+from elenchus.training import checkpoints, parallel, rows, sharding
 from elenchus.training.loop import Run, fit
 from elenchus.training.rewards import REFINING, Judged, reward, terms
 from elenchus.training.settings import Training, cycle
@@ -212,11 +212,6 @@ def train(
             f"loss_type: bnpo is a mean over the tokens of one pass, which {parallel.world()} processes would change; with "
             "several processes: dapo, grpo, dr_grpo, cispo or sapo"
         )
-    if validation is not None and parallel.spread():
-        raise UserError(
-            "training.strategy: fsdp spreads the critic's weights, and validation along the way needs them whole. Leave the "
-            "input `validation` out, or in params.yaml:\n  training: {strategy: ddp}"
-        )
     per_step = settings.batch // num_generations
     used, met, places = np.unique(prompts, return_index=True, return_inverse=True)
     first_met = met // per_step  # the generation in which a draft is met first
@@ -263,8 +258,8 @@ def train(
     def measure(run: Run) -> None:
         training = model.training
         model.eval()
-        scores = validation()
-        scores = parallel.from_first(lambda: scores)  # all measure the same, and have to agree to the last bit
+        with sharding.gathered(model):
+            scores = validation()
         model.train(training)
         for name, value in scores.items():
             run.note(f"validation/{name}", value)
@@ -285,7 +280,7 @@ def train(
 
     def at_end(run: Run) -> None:
         if run.best is not None:
-            checkpoints.put(model, run.best)
+            checkpoints.put(model, run.best.items())
             run.note("best_step", run.extra["best_step"])
 
     return fit(
@@ -335,7 +330,7 @@ def same_draws(model, rows: int, temperature: float) -> Iterator[None]:
 
 
 def validator(model, tokenizer, held: list[Draft], max_tokens: int, cost: Cost) -> Callable[[], dict[str, float]]:
-    """Return the function that measures the critic on `held`: its greedy critiques' first errors (ProcessBench).
+    """Return the function that measures the critic on `held`: its greedy critiques' first errors (ProcessBench). *Collective.*
 
     first_error_f1 is the harmonic mean of acc_error (errors found, on wrong solutions) and acc_correct (no false alarm,
     on right ones): RL can trade one for the other, so that each is in the history. Tokens and labels count as spent.
@@ -353,12 +348,17 @@ def validator(model, tokenizer, held: list[Draft], max_tokens: int, cost: Cost) 
     engine = TransformersEngine((model, tokenizer))
     cost.oracle_calls += len(held)
 
-    def validate() -> dict[str, float]:
+    def texts(part: int) -> list[str]:
         engine.sampled_tokens = engine.prompt_tokens = 0
-        samples = engine.sample(prompts, Sampling(temperature=0.0, max_tokens=max_tokens), seed=0)
-        read = [read_critique(d, s.text) for d, (s,) in zip(held, samples, strict=True)]
+        own = engine.sample(prompts[part :: parallel.world()], Sampling(0.0, max_tokens), seed=0)
         cost.sampled += engine.sampled_tokens
         cost.prompt += engine.prompt_tokens
+        return [sample.text for (sample,) in own]
+
+    def validate() -> dict[str, float]:
+        with parallel.counted(cost):
+            written = parallel.shared(parallel.world(), texts)
+        read = [read_critique(d, written[i % len(written)][i // len(written)]) for i, d in enumerate(held)]
         scores = first_error_scores(labels, [c.first_error for c in read])
         right = [c.verdict == verdict_of(d) for d, c in zip(held, read, strict=True)]
         return {

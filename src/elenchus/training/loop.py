@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 from elenchus import seeds
 from elenchus.errors import UserError
 from elenchus.job import Cost
-from elenchus.training import checkpoints, lora, parallel
+from elenchus.training import checkpoints, lora, parallel, sharding
 from elenchus.training.settings import Training, rate
 
 if TYPE_CHECKING:
@@ -98,9 +98,10 @@ def fit(
             "were merged into the weights. Train all weights (lora: null), or leave `previous` out"
         )
     merge = lora.attach(model, settings.lora, seed) if settings.lora is not None else lambda: None
-    make_plain = parallel.shard(model)
+    make_plain = sharding.shard(model)
     model.to(parallel.device())
     from_origin()
+    sharding.release(model)
     optimizer = torch.optim.AdamW(_groups(model, settings.weight_decay), lr=settings.learning_rate)
     run = Run(cost)
     identity = {"seed": seed, "settings": settings.model_dump(mode="json")}
@@ -117,7 +118,7 @@ def fit(
 
     if first < settings.steps:
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(settings, first + step))
-        callback = _callback(run, settings, seed, progress, after_step, save, boundary)
+        callback = _callback(run, model, settings, seed, progress, after_step, save, boundary)
         common = {"optimizers": (optimizer, schedule), "callbacks": [callback]}
         trainer = build(first, _arguments(settings, settings.steps - first, work, seed), common)
         trainer.remove_callback(PrinterCallback)
@@ -140,7 +141,7 @@ def fit(
     return run
 
 
-def _callback(run, settings, seed, progress, after_step, save, boundary):
+def _callback(run, model, settings, seed, progress, after_step, save, boundary):
     """Return the TrainerCallback that seeds steps, keeps the history, takes checkpoints and stops."""
     from transformers import TrainerCallback, set_seed
 
@@ -161,6 +162,7 @@ def _callback(run, settings, seed, progress, after_step, save, boundary):
                 lower = f"lower learning_rate (it is {settings.learning_rate})"
                 raise UserError(f"the loss is {logs['loss']} after step {run.step}; {lower}")
             after_step(run)
+            sharding.release(model)
             stop = sum(parallel.total([run.stop])) > 0  # SIGTERM may have reached some processes only
             control.should_training_stop = stop and run.step % boundary == 0 and run.step < settings.steps
             if control.should_training_stop or run.step % every == 0:

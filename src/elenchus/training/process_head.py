@@ -22,7 +22,7 @@ from elenchus import models, seeds
 from elenchus.conversation import render, solve
 from elenchus.errors import CorruptResult, UserError
 from elenchus.job import Cost
-from elenchus.training import parallel, rows
+from elenchus.training import parallel, rows, sharding
 from elenchus.training.loop import Run, fit
 from elenchus.training.settings import OverData, order
 from elenchus.training.text import longest
@@ -126,8 +126,11 @@ class Scorer:
 
 
 def new(folder: Path) -> tuple[ProcessHead, object]:
-    """Return (an untrained head on the transformer of the causal LM in `folder`, its tokenizer)."""
-    return ProcessHead(_backbone(folder)), models.load_tokenizer(folder)
+    """Return (an untrained head on the transformer of the causal LM in `folder`, its tokenizer), to train: see `sharding.load`."""
+    from transformers import AutoModel
+
+    read = not parallel.spread() or parallel.first()
+    return ProcessHead(_backbone(folder) if read else sharding.empty(folder, AutoModel)), models.load_tokenizer(folder)
 
 
 def save(model: ProcessHead, tokenizer, folder: Path, about: dict) -> None:

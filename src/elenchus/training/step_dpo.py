@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from elenchus.conversation import render
 from elenchus.job import Cost
-from elenchus.training import parallel, rows
+from elenchus.training import parallel, rows, sharding
 from elenchus.training.loop import Run, fit
 from elenchus.training.settings import OverData, order
 from elenchus.training.text import longest
@@ -159,7 +159,7 @@ def train(
 @torch.no_grad()
 def _references(model, data, pad: int) -> np.ndarray:
     """Return the log-probabilities [pairs, 2] of both sides under `model`. *Collective.*"""
-    parallel.shard(model)
+    sharding.shard(model)
     model.to(parallel.device()).eval()
     count, chunk = rows.chunks(data, CHUNK)
 
