@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from elenchus.training.settings import Training
 
 _chosen = {"strategy": "none"}
+# Process groups live as long as the process, which ends by os._exit. Where the last reference to one goes, Python, with its
+# lock held, waits for gloo's thread, and that may be waiting for the lock, to let go of a barrier's tensor.
+_kept: list = []
 
 
 def start(strategy: str) -> None:
@@ -41,10 +44,16 @@ def finish() -> None:
     import torch.distributed as dist
 
     others = not first()
+    keep(dist.group.WORLD)
     dist.barrier()
     dist.destroy_process_group()
     if others:
         raise SystemExit(0)
+
+
+def keep(group: torch.distributed.ProcessGroup) -> None:
+    """Keep a process group alive until the process ends."""
+    _kept.append(group)
 
 
 def world() -> int:

@@ -66,6 +66,7 @@ def shard(model: torch.nn.Module) -> Callable[[], None]:
     buffers = [b.clone() for b in model.buffers()] if parallel.first() else []
     inner = transformer(model)
     mesh = init_device_mesh(parallel.device().type, (parallel.world(),))
+    parallel.keep(mesh.get_group())
     units = set(inner._no_split_modules or ())
     for module in inner.modules():
         if type(module).__name__ in units:
