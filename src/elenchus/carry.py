@@ -102,7 +102,7 @@ def choices_of(params: object) -> object:
 
 
 def check(
-    root: Path, groups: list[Group], old: Old, aside: Path, checks: int, cores: int, say: Callable, machine: dict
+    root: Path, groups: list[Group], old: Old, aside: Path, checks: int, cores: int, say: Callable, machine: Callable
 ) -> None:
     """Make the quickest `checks` of each group anew below `aside`, and note which were and what differs.
 
@@ -194,19 +194,19 @@ def carry(
     checks: int,
     cores: int,
     say: Callable = print,
-    machine: dict | None = None,
+    machine: Callable[[Stage], dict] = lambda stage: {},
 ) -> tuple[list[Group], set[str]]:
     """Carry the results of `wanted` (parents first, closed under parents); return the groups and the carried digests.
 
-    preferred: digests of earlier results to take where there are several of one identity. machine: what jobs are told
-    beside their parameters (`Config.machine`). Raises CorruptResult.
+    preferred: digests of earlier results to take where there are several of one identity. machine: what the job of a
+    stage is told beside its parameters (`Config.machine`). Raises CorruptResult.
     """
     old = matched(root, wanted, earlier(root, preferred))
     groups = grouped(wanted, old)
     aside = root / RESULTS / ".work" / "carry"
     try:
         lay_out((s for s in wanted if s.digest in old), old, aside)
-        check(root, groups, old, aside, checks, cores, say, machine or {})
+        check(root, groups, old, aside, checks, cores, say, machine)
         carried = dict(kept(groups))
         for s in wanted:  # parents first: whenever this stops, what is there is complete
             if s in carried:

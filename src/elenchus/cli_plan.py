@@ -180,7 +180,7 @@ def run(recipes: tuple[str, ...], evidence: bool, seeds: tuple[int, ...], cores:
     forks.preload()
     try:
         chosen = forks.of_seeds(wanted, seeds) if seeds else wanted
-        forks.run(whole.root, chosen, cores, labels.__getitem__, machine=whole.config.machine())
+        forks.run(whole.root, chosen, cores, labels.__getitem__, machine=lambda s: whole.config.machine(s.pretrained))
     except KeyboardInterrupt:
         raise UserError("stopped; what is done is kept, and the same command goes on from there") from None
     names = [f"evidence_{p.recipe.id}" if evidence else p.recipe.id for p in planned]
@@ -209,10 +209,12 @@ def carry(recipes: tuple[str, ...], evidence: bool, checks: int, cores: int) -> 
     planned = [whole.evidence(name) if evidence else whole.recipe(name) for name in recipes or whole.recipes]
     wanted = list({s.digest: s for p in planned for s in p.stages}.values())
     preferred = {d for name in evidences.known(whole.root) for d in evidences.read(whole.root, name)["stages"]}
-    machine = whole.config.machine()
-    machine["engine"]["python"] = str(
-        whole.root / machine["engine"]["python"]
-    )  # stages are made anew in another folder
+
+    def machine(stage) -> dict:
+        told = whole.config.machine(stage.pretrained)
+        told["engine"]["python"] = str(whole.root / told["engine"]["python"])  # stages are made anew in another folder
+        return told
+
     groups, carried = carry_over(whole.root, wanted, preferred, checks, cores, machine=machine)
     if groups:
         table = grid("kind", ">stages", ">made anew", "bytes", "changed")

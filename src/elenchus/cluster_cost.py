@@ -21,6 +21,7 @@ from elenchus.estimates import expectations, parts_of, work_of
 from elenchus.graph import Stage, explain
 from elenchus.schedule import Task, exact, grouped
 from elenchus.stages import Estimate, Lengths
+from elenchus.training.scale import Choice, spreads
 
 # Mathematical problems with worked solutions, in tokens of a pretrained model's tokenizer.
 LENGTHS = Lengths(
@@ -172,29 +173,37 @@ def assume(given: Iterable[str]) -> tuple[Assumptions, Lengths]:
     return made, replace(LENGTHS, **lengths)
 
 
-def needs(chosen: Iterable[Stage], a: Assumptions, lengths: Lengths = LENGTHS, shards: int = 1) -> list[Need]:
-    """Return what each stage takes, in the order given: parents first. shards: jobs that share a stage at most."""
+def needs(
+    chosen: Iterable[Stage],
+    a: Assumptions,
+    lengths: Lengths = LENGTHS,
+    shards: int = 1,
+    training: Choice = Choice(),  # noqa: B008 (frozen)
+) -> list[Need]:
+    """Return what each stage takes, in the order given: parents first.
+
+    shards: jobs that share a stage at most. training: the section of params.yaml, whose processes trainings have where their
+    memory does not need more.
+    """
     chosen = list(chosen)
     expected = expectations(chosen, lengths)
     small = expectations(chosen)  # the workflow's own model writes the laptop's texts
-    models: dict[str, str] = {}
     seeded: dict[str, bool] = {}
     found = []
     for s in chosen:
-        above = [models[p.digest] for p in s.parents if models[p.digest]]
-        models[s.digest] = s.params["name"] if s.kind == "pretrained" else next(iter(above), "")
         # the summary is one over all seeds
         seeded[s.digest] = s.kind != "summary" and (s.seed is not None or any(seeded[p.digest] for p in s.parents))
         rows = sum(expected[p.digest].rows for p in s.parents)
-        e = expected[s.digest] if models[s.digest] else small[s.digest]
-        one = need(s, e, rows, models[s.digest], seeded[s.digest], a, lengths)
+        e = expected[s.digest] if s.pretrained else small[s.digest]
+        given = training.of_model(s.pretrained).world if spreads(s.kind) else 1
+        one = need(s, e, rows, given, seeded[s.digest], a, lengths)
         found.append(replace(one, parts=parts_of(s, expected), shards=shards))
     return found
 
 
-def need(s: Stage, e: Estimate, given: int, model: str, seeded: bool, a: Assumptions, lengths: Lengths) -> Need:
-    """Return what a stage takes; given: rows of its inputs, model: the pretrained model that it goes back to."""
-    work = resources.work(s)
+def need(s: Stage, e: Estimate, given: int, processes: int, seeded: bool, a: Assumptions, lengths: Lengths) -> Need:
+    """Return what a stage takes; given: rows of its inputs, processes: those that train it, a GPU each, where it is trained."""
+    work, model = resources.work(s), s.pretrained
     facts = shape(model) if model else None
     parameters = facts.parameters if facts else a.small
     width, start, busy = 0, a.start_tables, max(given, e.rows) / a.rows
@@ -203,7 +212,7 @@ def need(s: Stage, e: Estimate, given: int, model: str, seeded: bool, a: Assumpt
     elif work != "tables" and facts is None:
         busy = work_of(e.sampled, e.prompt, e.trained)  # as on the laptop
     elif work != "tables":
-        width = width_of(s, work, facts, a)
+        width = max(width_of(s, work, facts, a), processes)
         load = models_of(s) * 4 * parameters / a.disk  # the workflow saves weights in float32
         start = (a.start_training if work == "trains" else a.start_writing) + load
         busy = (

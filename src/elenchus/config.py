@@ -167,15 +167,15 @@ class Base(Section):
         default_factory=dict, description="values laid over the other sections where scale is cluster"
     )
 
-    def machine(self) -> dict:
-        """Return what jobs are told beside their parameters: it changes no result."""
+    def machine(self, model: str = "") -> dict:
+        """Return what jobs are told beside their parameters: it changes no result. model: which they go back to, by hub id."""
         given = self.bench.generations
         files = {"generations": list(given.values()) if isinstance(given, dict) else [given]} if given else {}
         return {
             "scale": self.scale,
             "engine": self.engine.of_machine(),
             "server": self.server.model_dump(mode="json"),
-            "training": self.training.of_machine(),
+            "training": self.training.of_model(model).model_dump(),
             **files,
         }
 

@@ -48,11 +48,11 @@ def run(
     cores: int,
     label: Callable[[str], str],
     say: Say = print,
-    machine: dict | None = None,
+    machine: Callable[[Stage], dict] = lambda stage: {},
 ) -> None:
     """Run what is to do of `wanted`, closed under parents, on so many cores; each stage's output goes to its log.
 
-    machine: what jobs are told beside their parameters (`Config.machine`).
+    machine: what the job of a stage is told beside its parameters (`Config.machine`).
     A failed stage stops those that need it and no others. UserError at the end names the logs of all that failed.
     SIGTERM and Ctrl-C end the forks by SIGTERM, at which trainers save; the same call goes on.
     """
@@ -73,7 +73,7 @@ def run(
                     lost.add(s.digest)
                     del todo[s.digest]
                 elif need <= free and not parents & awaited:
-                    running[fork(s, machine or {})] = (s, need, time.monotonic())
+                    running[fork(s, machine(s))] = (s, need, time.monotonic())
                     free -= need
                     del todo[s.digest]
             if running:

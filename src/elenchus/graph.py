@@ -49,6 +49,15 @@ class Stage:
         return tuple(sorted(own.union(*(s.families for s in self.parents))))
 
     @cached_property
+    def pretrained(self) -> str:
+        """Return the name of the pretrained model that this stage goes back to, "" where it is none."""
+        return (
+            self.params["name"]
+            if self.kind == "pretrained"
+            else next(filter(None, (s.pretrained for s in self.parents)), "")
+        )
+
+    @cached_property
     def parents(self) -> tuple[Stage, ...]:
         """Return the input stages, in the order of input names."""
         found: list[Stage] = []
@@ -204,6 +213,7 @@ def make(
     _ = (
         stage.digest,
         stage.identity,
+        stage.pretrained,
     )  # computed now, parents first: a chain of a thousand rounds needs no deep recursion
     return stage
 

@@ -99,7 +99,8 @@ class Plan:
 
         shard: (i, n) where the job is the i-th of n that share the stage's parts.
         """
-        known = {**self.stage(digest).spec(), "machine": self.config.machine()}
+        stage = self.stage(digest)
+        known = {**stage.spec(), "machine": self.config.machine(stage.pretrained)}
         if shard:
             return {**known, "shard": list(shard)}
         return {**known, "joins": True} if self.shards(digest) > 1 else known

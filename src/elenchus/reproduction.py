@@ -73,7 +73,7 @@ def at_cluster(root: Path) -> Plan:
 
 def recipe_needs(whole: Plan, name: str, a: Assumptions, lengths: Lengths = LENGTHS) -> list[Need]:
     """Return what each stage of a recipe's evidence takes, parents first."""
-    return cluster_cost.needs(whole.evidence(name).stages, a, lengths, whole.config.shards)
+    return cluster_cost.needs(whole.evidence(name).stages, a, lengths, whole.config.shards, whole.config.training)
 
 
 def together(parts: Sequence[Sequence[Need]]) -> list[Need]:

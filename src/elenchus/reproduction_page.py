@@ -29,7 +29,7 @@ from elenchus.reproduction import (
     total,
 )
 from elenchus.stages import Lengths
-from elenchus.training.scale import Machine
+from elenchus.training.scale import Choice
 
 PAGE, PLOT = Path("docs/full-reproduction.md"), Path("docs/full-reproduction.svg")
 
@@ -92,7 +92,7 @@ INTRODUCTION = [
 ]
 
 
-def notes(found: Sequence[Need], training: Machine) -> list[str]:
+def notes(found: Sequence[Need], training: Choice) -> list[str]:
     """Return what the table's columns mean, and which stages do not fit the GPUs that they ask for."""
     short = [n for n in found if n.gpus > (resources.asked(n.stage, "gpu", 1, {}, training) or 0)]
     lines = [
@@ -104,10 +104,10 @@ def notes(found: Sequence[Need], training: Machine) -> list[str]:
     if short:
         lines += [
             "",
-            f"**More GPUs**: {big(len(short))} of {big(len(found))} stages need more GPUs for their memory than the {training.processes} "
-            f"that params.yaml's section `training` gives them, up to {max(n.gpus for n in short)}: "
-            f"{', '.join(f'`{kind}`' for kind in sorted({n.stage.kind for n in short}))}. `training: {{processes: 4, strategy: fsdp}}`, "
-            "for a node of four, gives trainers more ([training](training.md)).",
+            f"**More GPUs**: {big(len(short))} of {big(len(found))} stages need more GPUs for their memory than params.yaml's section "
+            f"`training` gives them, up to {max(n.gpus for n in short)}: "
+            f"{', '.join(f'`{kind}`' for kind in sorted({n.stage.kind for n in short}))}. Its `processes`, or those of a model in its "
+            "`models`, give trainers more ([training](training.md)).",
         ]
     return lines
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from elenchus import stages
 from elenchus.graph import Stage
-from elenchus.training.scale import Machine, spreads
+from elenchus.training.scale import Choice, Machine, spreads
 
 SITE = ("slurm_partition", "slurm_account", "gpu_partition", "gpu_type")  # the first block of the Slurm profile
 MOST_MINUTES = 7 * 24 * 60  # few partitions allow more than a week
@@ -47,15 +47,7 @@ def work(stage: Stage) -> str:
 
 def model(stage: Stage) -> str:
     """Return which model a stage goes back to: "pretrained", or "small" (also where there is none)."""
-    seen, left = set(), [stage]
-    while left:
-        s = left.pop()
-        if s.kind == "pretrained":
-            return "pretrained"
-        if s.digest not in seen:
-            seen.add(s.digest)
-            left.extend(s.parents)
-    return "small"
+    return "pretrained" if stage.pretrained else "small"
 
 
 def need(stage: Stage) -> Need:
@@ -63,18 +55,19 @@ def need(stage: Stage) -> Need:
     return NEEDS[work(stage), model(stage)]
 
 
-def processes(kind: str, training: Machine) -> tuple[int, int]:
-    """Return (processes on a node, nodes) of a stage of `kind`; training: the section of params.yaml."""
-    return (training.processes, training.nodes) if spreads(kind) else (1, 1)
+def processes(stage: Stage, training: Choice) -> tuple[int, int]:
+    """Return (processes on a node, nodes) of a stage; training: the section of params.yaml."""
+    own = training.of_model(stage.pretrained) if spreads(stage.kind) else Machine()
+    return own.processes, own.nodes
 
 
-def threads(kind: str, training: Machine) -> int:
-    """Return the cores of a node that a stage of `kind` keeps busy."""
-    return stages.load(kind).THREADS * processes(kind, training)[0]
+def threads(stage: Stage, training: Choice) -> int:
+    """Return the cores of a node that a stage keeps busy: its threads, in each of its processes there."""
+    return stages.load(stage.kind).THREADS * processes(stage, training)[0]
 
 
 def asked(
-    stage: Stage, what: str, attempt: int, site: Mapping[str, str], training: Machine | None = None, joins: bool = False
+    stage: Stage, what: str, attempt: int, site: Mapping[str, str], training: Choice | None = None, joins: bool = False
 ) -> int | str | None:
     """Return one of Snakemake's resources of a stage: mem_mb, runtime, gpu, gpu_model, slurm_partition; None: not asked.
 
@@ -86,7 +79,7 @@ def asked(
     """
     does = "tables" if joins else work(stage)
     n = NEEDS[does, model(stage)]
-    each, nodes = processes(stage.kind, training or Machine())
+    each, nodes = processes(stage, training or Choice())
     kind_of_gpu = site.get("gpu_type") if n.gpu and site.get("gpu_type") not in (None, "none") else None
     several = nodes > 1
     return {

@@ -36,6 +36,7 @@ WHOLE = [
     *(job(f"{kind}-lora", kind, **LORA) for kind in ("dpo", "grpo", "process_head")),
     job("grpo-fsdp", "grpo", "fsdp", validated=False),
     job("grpo-validated", "grpo"),
+    job("grpo-fsdp-validated", "grpo", "fsdp"),
     job("grpo-kl", "grpo", beta=0.1, num_iterations=2),
     job("grpo-means", "grpo", loss_type="grpo", scale_rewards="batch"),
     job("sft-packed", "sft", packing=True),

@@ -19,6 +19,7 @@ from elenchus.critics.drafts import Draft
 from elenchus.job import Cost
 from elenchus.problems import chain
 from elenchus.stages.grpo import Params as GrpoParams
+from elenchus.training import sharding
 from elenchus.training.settings import OverData
 
 OPTIONS = chain.Options(modulus=5, min_length=1, max_length=3)
@@ -65,7 +66,7 @@ def examples() -> list[dict]:
 
 def train(kind: str, folder: Path, at: Path, stop: int = 0, **changes):
     """Train `kind` in `at` and return (model, run, cost); stop: SIGTERM comes after so many steps."""
-    model, tokenizer = models.load(folder)
+    model, tokenizer = sharding.load(folder)
     cost = Cost()
 
     def progress(done: float, total: float, what: str) -> None:
@@ -90,9 +91,9 @@ def sft(model, tokenizer, folder, changes, around):
 
 
 def sft_turns(model, tokenizer, folder, changes, around):
-    from elenchus.training import turns
+    from elenchus.training import sft, turns
 
-    return turns.train(model, tokenizer, examples(), settings(changes), **around)
+    return sft.train(model, tokenizer, examples(), settings(changes), label=turns.on_turns, **around)
 
 
 def dpo(model, tokenizer, folder, changes, around):
@@ -115,8 +116,8 @@ def step_dpo(model, tokenizer, folder, changes, around):
         ends = {"chosen_ends": True, "rejected_ends": bool(i % 2), "smoothing": 0.1 * (i % 3)}
         pairs.append({**prompt, "chosen": d.text, "rejected": "#1 1 + 1 = 3", **ends})
     given, how = settings(changes), {"beta": 0.3, "loss_type": "sigmoid", "sft_weight": 0.5}
-    reference, _ = models.load(folder)
-    return step_dpo.train(model, tokenizer, pairs, given, reference=reference, **how, **around)
+    how["reference"] = lambda: sharding.load(folder)[0]
+    return step_dpo.train(model, tokenizer, pairs, given, **how, **around)
 
 
 def process_head(model, tokenizer, folder, changes, around):
@@ -151,9 +152,9 @@ def grpo(model, tokenizer, folder, changes, around):
     validated = changes.pop("validated", True)
     p = GrpoParams(**{"steps": 6, "save_steps": 2, "batch": 16, "learning_rate": 1.0e-3, "terms": terms, **changes})
     pool = drafts()
-    rewarder = grpo.Rewarder({d.id: d for d in pool}, p.terms, "paper", around["cost"])
+    rewarder = grpo.Rewarder(pool, p.terms, "paper", around["cost"])
     groups = -(-p.steps // p.num_iterations)
-    prompts = grpo.prompts_in_order(pool, p.batch // p.num_generations, groups, None, seed=1)
+    prompts = grpo.prompts_in_order([d.correct for d in pool], p.batch // p.num_generations, groups, None, seed=1)
     given = {n: getattr(p, n) for n in ("num_generations", "num_iterations", "beta", "loss_type", "epsilon")}
     given |= {"scale_rewards": p.scale_rewards, "temperature": 0.9, "max_tokens": 24, "best_by": "verdict"}
     wrong = Draft("w", pool[0].problem, "#1 1 + 1 = 3 answer 3", ("1 + 1 = 3",), False, 0)

@@ -103,7 +103,7 @@ def tokenizer():
 
 def learned(tokenizer, row):
     """Return the example's words, those without loss in brackets."""
-    ids, labels = turns.encode(tokenizer, row["prompt"], row["reply"], row["completion"])
+    ids, labels = turns.on_turns(tokenizer, row["prompt"], row["reply"], row["completion"])
     assert len(ids) == len(labels) and all(label in (-100, token) for token, label in zip(ids, labels))
     words = [tokenizer.convert_ids_to_tokens(i) for i in ids]
     return " ".join(w if label != -100 else f"({w})" for w, label in zip(words, labels))

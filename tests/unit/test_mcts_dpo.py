@@ -260,7 +260,7 @@ def test_training_starts_at_the_loss_of_no_difference_and_learns_the_pair(folder
     cost = Cost()
     surroundings = {"work": tmp_path, "seed": 1, "cost": cost, "progress": lambda *_: None}
     ways = {"beta": 0.5, "loss_type": "sigmoid", "sft_weight": 0.0}
-    run = step_dpo.train(model, tokenizer, [PAIR], settings, reference=reference, **ways, **surroundings)
+    run = step_dpo.train(model, tokenizer, [PAIR], settings, reference=lambda: reference, **ways, **surroundings)
     losses = [v for _, m, v in run.history if m == "loss"]
     assert losses[0] == pytest.approx(math.log(2), abs=1e-4)
     # the least loss at a = 0.25 is where s(beta h) = 0.75: its entropy, 0.5623; plain DPO would fall below it

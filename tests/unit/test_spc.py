@@ -4,6 +4,7 @@ import json
 import math
 import random
 
+import numpy as np
 import pytest
 
 from elenchus import environment
@@ -79,7 +80,7 @@ def test_mean_logprob_is_over_the_labelled_tokens_only():
 
 
 def test_batches_hold_as_many_gains_as_losses():
-    rewards = [1.0] * 9 + [-1.0]
+    rewards = np.array([1.0] * 9 + [-1.0])
     places = offline_rl.balanced(rewards, OverData(steps=5, batch=4), seed=3)
     for at in range(0, 20, 4):
         assert sum(rewards[i] for i in places[at : at + 4]) == 0

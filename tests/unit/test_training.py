@@ -7,6 +7,7 @@ import math
 import random
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
@@ -24,7 +25,7 @@ environment.torch_setup(1)
 
 import torch  # noqa: E402
 
-from elenchus.training import checkpoints, dpo, grpo, loop, process_head, sft, text  # noqa: E402
+from elenchus.training import checkpoints, dpo, grpo, loop, process_head, rows, sft, text  # noqa: E402
 
 OPTIONS = chain.Options(modulus=5, min_length=2, max_length=2)
 
@@ -83,7 +84,7 @@ def test_order_passes_over_the_data():
         assert sorted(places[at : at + 5]) == [0, 1, 2, 3, 4]
     assert places == order(5, Training(steps=5, batch=4), seed=7) != order(5, Training(steps=5, batch=4), seed=8)
     longer = cycle(5, 7, "order")
-    assert [next(longer) for _ in range(20)] == places
+    assert [next(longer) for _ in range(20)] == places.tolist()
 
 
 def test_epochs_set_the_steps():
@@ -137,11 +138,17 @@ def test_first_token_comes_once(folder):
     assert ids == tokenizer(conversation.render(tokenizer, messages, "assistant"), add_special_tokens=False).input_ids
 
 
-def test_long_examples_are_left_out_and_said(capsys):
-    assert text.keep_short("abc", [5, 9, 4], 5, "examples") == ["a", "c"]
+def test_long_examples_are_left_out_and_said(tmp_path, capsys):
+    def kept(*lengths: int) -> list[str]:
+        given = ((n, {"name": f"of {n}"}) for n in lengths)
+        return rows.written(tmp_path, "some", {"name": "str"}, given, 5, "examples")["name"][:]
+
+    assert kept(5, 9, 4) == ["of 5", "of 4"]
     assert "left out 1 of 3 examples of more than 5 tokens" in capsys.readouterr().err
     with pytest.raises(UserError, match="0 of 2 examples have at most 5 tokens; raise max_length"):
-        text.keep_short("ab", [6, 7], 5, "examples")
+        kept(6, 7)
+    with pytest.raises(UserError, match="0 examples: nothing to train on"):
+        kept()
 
 
 # -- SFT -----------------------------------------------------------------------------------------------------------
@@ -347,9 +354,9 @@ def critic(folder, tmp_path, **changes) -> tuple:
     model, tokenizer = models.load(tmp_path / "model")
     p = GrpoParams(**{"steps": 12, "batch": 16, "learning_rate": 3.0e-3, "terms": {"format": 1.0}} | changes)
     around = surroundings(tmp_path)
-    rewarder = grpo.Rewarder({d.id: d for d in drafts}, p.terms, "paper", around["cost"])
+    rewarder = grpo.Rewarder(drafts, p.terms, "paper", around["cost"])
     groups = -(-p.steps // p.num_iterations)
-    prompts = grpo.prompts_in_order(drafts, p.batch // p.num_generations, groups, None, seed=1)
+    prompts = grpo.prompts_in_order([d.correct for d in drafts], p.batch // p.num_generations, groups, None, seed=1)
     given = {name: getattr(p, name) for name in ("num_generations", "num_iterations", "beta", "loss_type", "epsilon")}
     given |= {"scale_rewards": p.scale_rewards, "temperature": 1.0, "max_tokens": 24, "best_by": "first_error_f1"}
     return model, tokenizer, rewarder, prompts, p, given, around
@@ -444,8 +451,9 @@ def test_head_learns_and_validates_on_other_problems(head):
     assert values(run, "validation/accuracy")[-1] == 1.0 > values(run, "validation/majority")[-1]
     assert [s for s, m, _ in run.history if m == "validation/loss"] == [30, 60]
     assert cost.trained == 60 * 16 * 21, "9 tokens of question and roles, two steps of 6"
-    fit, held = process_head.split([{"problem": p} for p in "aabbccdd"], 0.25, seed=1)
-    assert len(held) == 2 and not {r["problem"] for r in fit} & {r["problem"] for r in held}
+    fit, held = process_head.split(pa.chunked_array([list("aab"), list("bccdd")]), 0.25, seed=1)
+    assert sorted([*fit, *held]) == list(range(8)) and len(held) == 2
+    assert not {"aabbccdd"[i] for i in fit} & {"aabbccdd"[i] for i in held}
 
 
 def test_scores_depend_on_nothing_but_the_prefix(head):

@@ -75,9 +75,9 @@ def stage_resource(what, wildcards, attempt):
     return resources.asked(plan.stage(wildcards.digest), what, attempt, site, plan.config.training, joins)
 
 
-def stage_threads(kind):
-    """Return the cores that stages of a kind keep busy: its threads, in each of its processes on a node."""
-    return resources.threads(kind, plan.config.training)
+def stage_threads(wildcards):
+    """Return the cores that a stage keeps busy: its threads, in each of its processes on a node."""
+    return resources.threads(plan.stage(wildcards.digest), plan.config.training)
 
 
 def nothing_to_evaluate(wildcards):

@@ -22,7 +22,7 @@ use rule stage as offline_rl with:
         "results/offline_rl/{digest}/stage.json",
     log:
         "results/log/offline_rl/{digest}.log",
-    threads: stage_threads("offline_rl")
+    threads: stage_threads
 
 
 use rule stage as judge with:

@@ -14,7 +14,7 @@ use rule stage as sft with:
         "results/sft/{digest}/stage.json",
     log:
         "results/log/sft/{digest}.log",
-    threads: stage_threads("sft")
+    threads: stage_threads
 
 
 use rule stage as splice with:
@@ -30,7 +30,7 @@ use rule stage as sft_turns with:
         "results/sft_turns/{digest}/stage.json",
     log:
         "results/log/sft_turns/{digest}.log",
-    threads: stage_threads("sft_turns")
+    threads: stage_threads
 
 
 use rule stage as dpo with:
@@ -38,7 +38,7 @@ use rule stage as dpo with:
         "results/dpo/{digest}/stage.json",
     log:
         "results/log/dpo/{digest}.log",
-    threads: stage_threads("dpo")
+    threads: stage_threads
 
 
 use rule stage as step_dpo with:
@@ -46,7 +46,7 @@ use rule stage as step_dpo with:
         "results/step_dpo/{digest}/stage.json",
     log:
         "results/log/step_dpo/{digest}.log",
-    threads: stage_threads("step_dpo")
+    threads: stage_threads
 
 
 use rule stage as grpo with:
@@ -54,7 +54,7 @@ use rule stage as grpo with:
         "results/grpo/{digest}/stage.json",
     log:
         "results/log/grpo/{digest}.log",
-    threads: stage_threads("grpo")
+    threads: stage_threads
 
 
 use rule stage as process_head with:
@@ -62,4 +62,4 @@ use rule stage as process_head with:
         "results/process_head/{digest}/stage.json",
     log:
         "results/log/process_head/{digest}.log",
-    threads: stage_threads("process_head")
+    threads: stage_threads

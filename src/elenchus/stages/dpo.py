@@ -6,6 +6,8 @@ Departures
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Iterator
 from typing import Literal
 
 from pydantic import Field
@@ -42,9 +44,9 @@ def run(job: Job) -> None:
 
     environment.torch_setup(THREADS)
     from elenchus import models
-    from elenchus.training import dpo
+    from elenchus.training import dpo, sharding
 
-    model, tokenizer = models.load(job.inputs["model"].dir("model"))
+    model, tokenizer = sharding.load(job.inputs["model"].dir("model"))
     trained = dpo.train(
         model,
         tokenizer,
@@ -63,21 +65,29 @@ def run(job: Job) -> None:
     job.write("history", trained.rows())
 
 
-def chosen_pairs(job: Job) -> list[dict]:
-    """Return the rows of the pairs table that the parameters ask for; UserError where none is left."""
-    frame = job.inputs["pairs"].table("pairs")
-    kept = frame[frame["kept"].to_numpy(dtype=bool)] if job.params.use_filtered else frame
-    if kept.empty:
+def chosen_pairs(job: Job) -> Iterator[dict]:
+    """Return the rows of the pairs table that the parameters ask for; UserError where none is left.
+
+    They come in the table's order; `place` is a pair's place among those drawn.
+    """
+    from elenchus.training import rows
+
+    there = job.inputs["pairs"].columns("pairs", ["kept"])["kept"].to_numpy(dtype=bool)
+    kept = there.nonzero()[0] if job.params.use_filtered else range(len(there))
+    if not len(kept):
         why = (
             "none passed the revision filter; use_filtered: false takes them all"
-            if len(frame)
+            if len(there)
             else "the table is empty"
         )
-        raise UserError(f"0 of {len(frame)} preference pairs to train on: {why}")
-    rows = kept.to_dict("records")
-    if job.params.max_pairs and len(rows) > job.params.max_pairs:
-        rows = job.rng("pairs").sample(rows, job.params.max_pairs)
-    return rows
+        raise UserError(f"0 of {len(there)} preference pairs to train on: {why}")
+    if job.params.max_pairs and len(kept) > job.params.max_pairs:
+        kept = [kept[i] for i in job.rng("pairs").sample(range(len(kept)), job.params.max_pairs)]
+    places = array("q", [-1]) * len(there)
+    for place, at in enumerate(kept):
+        places[at] = place
+    pairs = rows.records(job.inputs["pairs"], "pairs")
+    return ({**pair, "place": place} for pair, place in zip(pairs, places, strict=True) if place >= 0)
 
 
 def estimate(params: Params, rows: dict[str, int], tokens: Lengths = LAPTOP) -> Estimate:

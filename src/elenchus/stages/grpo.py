@@ -76,18 +76,19 @@ def run(job: Job) -> None:
 
     environment.torch_setup(THREADS)
     from elenchus import models
-    from elenchus.critics.drafts import drafts
-    from elenchus.training import grpo
+    from elenchus.training import grpo, sharding
 
     p = job.params
-    pool = drafts(job.inputs["solutions"].table("solutions"), job.inputs["problems"].table("problems"))
+    pool = grpo.pool(job.work, job.inputs["solutions"], job.inputs["problems"])
     groups = -(-p.steps // p.num_iterations)
-    prompts = grpo.prompts_in_order(pool, p.batch // p.num_generations, groups, p.balance, job.derive("prompts"))
-    rewarder = grpo.Rewarder({d.id: d for d in pool}, p.terms, p.reward_form, job.cost, max_tokens=p.actor_max_tokens)
+    prompts = grpo.prompts_in_order(
+        pool.correct, p.batch // p.num_generations, groups, p.balance, job.derive("prompts")
+    )
+    rewarder = grpo.Rewarder(pool, p.terms, p.reward_form, job.cost, max_tokens=p.actor_max_tokens)
     rewarder.refinements, rewarder.temperature = p.refinements, p.actor_temperature
     rewarder.seed = job.derive("refinements")
     _add_actor(job, rewarder)
-    model, tokenizer = models.load(job.inputs["critic"].dir("model"))
+    model, tokenizer = sharding.load(job.inputs["critic"].dir("model"))
     trained = grpo.train(
         model,
         tokenizer,

@@ -9,6 +9,7 @@ Departures
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 from pydantic import Field
@@ -42,20 +43,15 @@ def run(job: Job) -> None:
 
     environment.torch_setup(THREADS)
     from elenchus import models
-    from elenchus.training import offline_rl
+    from elenchus.training import offline_rl, rows, sharding
 
     p = job.params
-    moves = [row for given in job.inputs["moves"] for row in given.table("moves").to_dict("records")]
-    moves = [row for row in moves if row["player"] == p.player and row["outcome"] not in p.without]
-    if not moves:
-        raise UserError(f"0 moves of the {p.player} to train on; the games may have had no valid proposal")
-    examples = [row for given in job.inputs["examples"] for row in given.table("examples").to_dict("records")]
-    model, tokenizer = models.load(job.inputs["model"].dir("model"))
+    model, tokenizer = sharding.load(job.inputs["model"].dir("model"))
     trained = offline_rl.train(
         model,
         tokenizer,
-        moves,
-        examples,
+        own_moves(job),
+        rows.records(job.inputs["examples"], "examples"),
         p,
         clip=p.clip,
         sft_weight=p.sft_weight,
@@ -68,6 +64,19 @@ def run(job: Job) -> None:
     )
     models.save(model, tokenizer, job.out / "model")
     job.write("history", trained.rows())
+
+
+def own_moves(job: Job) -> Iterator[dict]:
+    """Yield the moves that the parameters ask for; UserError at the end where there are none."""
+    from elenchus.training import rows
+
+    found, p = 0, job.params
+    for row in rows.records(job.inputs["moves"], "moves"):
+        if row["player"] == p.player and row["outcome"] not in p.without:
+            found += 1
+            yield row
+    if not found:
+        raise UserError(f"0 moves of the {p.player} to train on; the games may have had no valid proposal")
 
 
 def estimate(params: Params, rows: dict[str, int], tokens: Lengths = LAPTOP) -> Estimate:

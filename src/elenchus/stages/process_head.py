@@ -10,11 +10,11 @@ Departures
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 from pydantic import Field
 
-from elenchus.errors import UserError
 from elenchus.job import Job
 from elenchus.stages import LAPTOP, Estimate, Lengths
 from elenchus.training.settings import OverData
@@ -42,16 +42,11 @@ def run(job: Job) -> None:
     environment.torch_setup(THREADS)
     from elenchus.training import process_head
 
-    questions = dict(zip(*(job.inputs["problems"].table("problems")[c] for c in ("problem_id", "prompt")), strict=True))
-    paths = job.inputs["labels"].table("labels").to_dict("records")
-    lost = {p["problem_id"] for p in paths} - set(questions)
-    if lost:
-        raise UserError(f"{len(lost)} labelled problems are not among the problems given, the first: {min(lost)}")
     model, tokenizer = process_head.new(job.inputs["model"].dir("model"))
     trained = process_head.train(
         model,
         tokenizer,
-        [{**p, "question": questions[p["problem_id"]]} for p in paths],
+        questioned(job),
         job.params,
         loss_type=job.params.loss,
         held_out=job.params.held_out,
@@ -64,6 +59,16 @@ def run(job: Job) -> None:
     )
     process_head.save(model, tokenizer, job.out / "process_head", {"loss": job.params.loss})
     job.write("history", trained.rows())
+
+
+def questioned(job: Job) -> Iterator[dict]:
+    """Yield the labelled paths with their questions; UserError at the end where some have none."""
+    from elenchus.training import rows
+
+    for frame, known in rows.beside_problems(job.inputs["labels"], "labels", job.inputs["problems"], "labelled"):
+        prompts = dict(zip(known["problem_id"], known["prompt"], strict=True))
+        for path in frame.to_dict("records"):
+            yield {**path, "question": prompts[path["problem_id"]]}
 
 
 def estimate(params: Params, rows: dict[str, int], tokens: Lengths = LAPTOP) -> Estimate:

@@ -43,15 +43,14 @@ def run(job: Job) -> None:
 
     environment.torch_setup(THREADS)
     from elenchus import models
-    from elenchus.training import checkpoints, sft
+    from elenchus.training import checkpoints, rows, sft, sharding
 
-    examples = [row for given in job.inputs["examples"] for row in given.table("examples").to_dict("records")]
-    model, tokenizer = models.load(job.inputs["model"].dir("model"))
+    model, tokenizer = sharding.load(job.inputs["model"].dir("model"))
     previous = job.inputs.get("previous")
     trained = sft.train(
         model,
         tokenizer,
-        examples,
+        rows.records(job.inputs["examples"], "examples"),
         job.params,
         max_length=job.params.max_length,
         loss_type=job.params.loss_type,

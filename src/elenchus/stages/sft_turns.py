@@ -27,16 +27,16 @@ def run(job: Job) -> None:
 
     environment.torch_setup(THREADS)
     from elenchus import models
-    from elenchus.training import checkpoints, turns
+    from elenchus.training import checkpoints, rows, sft, sharding, turns
 
     p, previous = job.params, job.inputs.get("previous")
-    examples = [row for given in job.inputs["examples"] for row in given.table("examples").to_dict("records")]
-    model, tokenizer = models.load(job.inputs["model"].dir("model"))
-    trained = turns.train(
+    model, tokenizer = sharding.load(job.inputs["model"].dir("model"))
+    trained = sft.train(
         model,
         tokenizer,
-        examples,
+        rows.records(job.inputs["examples"], "examples"),
         p,
+        label=turns.on_turns,
         max_length=p.max_length,
         loss_type=p.loss_type,
         packing=p.packing,

@@ -40,20 +40,19 @@ def run(job: Job) -> None:
 
     environment.torch_setup(THREADS)
     from elenchus import models
-    from elenchus.training import step_dpo
+    from elenchus.training import rows, sharding, step_dpo
 
-    pairs = job.inputs["pairs"].table("step_pairs").to_dict("records")
-    if not pairs:
+    if not job.inputs["pairs"].count("step_pairs"):
         raise UserError("0 step pairs to train on: no tree's committed path was right, or no siblings differ in value")
-    model, tokenizer = models.load(job.inputs["model"].dir("model"))
+    model, tokenizer = sharding.load(job.inputs["model"].dir("model"))
     # the reference is loaded apart: a resumed training finds its start there, not in the weights of the checkpoint
-    reference, _ = models.load(job.inputs.get("reference", job.inputs["model"]).dir("model"))
+    reference = job.inputs.get("reference", job.inputs["model"]).dir("model")
     trained = step_dpo.train(
         model,
         tokenizer,
-        pairs,
+        rows.records(job.inputs["pairs"], "step_pairs"),
         job.params,
-        reference=reference,
+        reference=lambda: sharding.load(reference)[0],
         beta=job.params.beta,
         loss_type=job.params.loss_type,
         sft_weight=job.params.sft_weight,

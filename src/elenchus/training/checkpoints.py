@@ -11,13 +11,14 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from elenchus.errors import CorruptResult
 from elenchus.job import check_file, file_entries
-from elenchus.training import parallel
+from elenchus.training import parallel, sharding
 
 if TYPE_CHECKING:
     import torch
@@ -71,7 +72,7 @@ def _newest(work: Path, model: torch.nn.Module, identity: dict) -> Path | None:
         try:
             _read_state(folder, identity)
             _check_shapes(folder / WEIGHTS, {k: v.shape for k, v in model.state_dict().items()})
-            _read_optimizer(folder / OPTIMIZER, model)
+            _check_optimizer(folder / OPTIMIZER, model)
         except CorruptResult as e:
             print(f"  checkpoint not usable, removed: {e}", file=sys.stderr, flush=True)
             shutil.rmtree(folder, ignore_errors=True)
@@ -81,33 +82,40 @@ def _newest(work: Path, model: torch.nn.Module, identity: dict) -> Path | None:
 
 
 def weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """Return the tensors that training changes, each storage once (tied embeddings), whole, on the CPU; by all processes."""
+    """Return the tensors that training changes, each storage once (tied embeddings), whole, on the CPU. *Collective.*
+
+    Where they are spread, the first process alone gets them.
+    """
     owners, seen, found = dict(model.named_parameters(remove_duplicate=False)), set(), {}
     for name, tensor in model.state_dict().items():
         owner = owners.get(name)
         if owner is not None and (not owner.requires_grad or id(owner) in seen):
             continue
         seen.add(id(owner))
-        found[name] = parallel.whole(tensor).contiguous()
+        value = sharding.whole(tensor)
+        if parallel.first() or not parallel.spread():
+            found[name] = value.contiguous()
     return found
 
 
-def put(model: torch.nn.Module, tensors: dict[str, torch.Tensor]) -> None:
-    """Copy what `weights` returned into `model`, spread as the model is."""
+def put(model: torch.nn.Module, tensors: Iterable[tuple[str, torch.Tensor]]) -> None:
+    """Copy (name, tensor) as `weights` returned them into `model`, spread as the model is."""
     import torch
 
     own = model.state_dict()
     with torch.no_grad():
-        for name, value in tensors.items():
-            own[name].copy_(parallel.like(value, own[name]))
+        for name, value in tensors:
+            own[name].copy_(sharding.like(value, own[name]))
 
 
 def optimizer_state(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """Return the optimizer's state, `<state>/<parameter>` each (`exp_avg/model.norm.weight`), whole; by all processes."""
+    """Return the optimizer's state, `<state>/<parameter>` each (`exp_avg/model.norm.weight`), as `weights` does. *Collective.*"""
     tensors = {}
     for name, parameter in model.named_parameters():
         for key, value in optimizer.state.get(parameter, {}).items():
-            tensors[f"{key}/{name}"] = parallel.whole(value).contiguous()
+            found = sharding.whole(value)
+            if parallel.first() or not parallel.spread():
+                tensors[f"{key}/{name}"] = found.contiguous()
     return tensors
 
 
@@ -132,30 +140,47 @@ def load_optimizer(path: Path, model: torch.nn.Module, optimizer: torch.optim.Op
 
     Hyper-parameters such as the learning rate stay the optimizer's own.
     """
+    _check_optimizer(path, model)
     parameters = dict(model.named_parameters())
-    for name, state in _read_optimizer(path, model).items():
+    for key, value in _tensors(path):
+        kind, _, name = key.partition("/")
         owner = parameters[name]
-        optimizer.state[owner] = {k: parallel.like(v, owner) if v.ndim else v for k, v in state.items()}
+        optimizer.state[owner][kind] = sharding.like(value, owner) if value.ndim else value
 
 
-def _read_optimizer(path: Path, model: torch.nn.Module) -> dict[str, dict[str, torch.Tensor]]:
-    """Return {parameter: {state: tensor}} of a file written by `save_optimizer`; CorruptResult as `load_optimizer` says."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+def _check_optimizer(path: Path, model: torch.nn.Module) -> None:
+    """Raise CorruptResult where a file is not as `save_optimizer` writes it for this model."""
+    try:
+        found = _shapes(path)
+    except CorruptResult as e:
+        raise CorruptResult(f"{path}: not a readable optimizer state ({e.__cause__})") from e
+    if not found:
+        raise CorruptResult(f"{path}: holds no optimizer state; it was made with save_optimizer: false")
+    shapes = {name: tuple(p.shape) for name, p in model.named_parameters()}
+    for key, shape in found.items():
+        name = key.partition("/")[2]
+        if name not in shapes or (shape and shape != shapes[name]):
+            raise CorruptResult(f"{path}: {key} {list(shape)} is not of this model, which has another shape")
+
+
+def _tensors(path: Path) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield (name, tensor) of a safetensors file, one in memory at a time."""
+    from safetensors import safe_open
+
+    with safe_open(str(path), "pt") as f:
+        for name in f.keys():  # noqa: SIM118 (not a dict)
+            yield name, f.get_tensor(name)
+
+
+def _shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Return {name: shape} of a safetensors file; CorruptResult where it cannot be read."""
+    from safetensors import SafetensorError, safe_open
 
     try:
-        tensors = load_file(str(path))
+        with safe_open(str(path), "pt") as f:
+            return {name: tuple(f.get_slice(name).get_shape()) for name in f.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, OSError) as e:
-        raise CorruptResult(f"{path}: not a readable optimizer state ({e})") from e
-    if not tensors:
-        raise CorruptResult(f"{path}: holds no optimizer state; it was made with save_optimizer: false")
-    shapes, states = {n: p.shape for n, p in model.named_parameters()}, {}
-    for key, value in tensors.items():
-        kind, _, name = key.partition("/")
-        if name not in shapes or (value.ndim and value.shape != shapes[name]):
-            raise CorruptResult(f"{path}: {key} {list(value.shape)} is not of this model, which has another shape")
-        states.setdefault(name, {})[kind] = value
-    return states
+        raise CorruptResult(f"{path}: not readable ({e})") from e
 
 
 def _read_state(folder: Path, identity: dict) -> dict:
@@ -176,13 +201,7 @@ def _read_state(folder: Path, identity: dict) -> dict:
 
 def _check_shapes(path: Path, expected: dict) -> None:
     """Raise CorruptResult where the tensors at `path` are not those of the model (tied ones are stored once)."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(str(path), "pt") as f:
-            found = {name: tuple(f.get_slice(name).get_shape()) for name in f.keys()}  # noqa: SIM118 (not a dict)
-    except (SafetensorError, OSError) as e:
-        raise CorruptResult(f"{path}: not readable ({e})") from e
+    found = _shapes(path)
     wrong = next((n for n, shape in found.items() if tuple(expected.get(n, ())) != shape), None)
     if wrong is not None or not found:
         have = list(expected.get(wrong, ())) or "no such tensor"
@@ -193,9 +212,10 @@ def _fill(folder: Path, state: dict, run: Run, model: torch.nn.Module) -> None:
     """Put a checked checkpoint into `run` and `model`."""
     from safetensors.torch import load_file
 
-    put(model, load_file(str(folder / WEIGHTS)))
+    put(model, _tensors(folder / WEIGHTS))
     run.step, run.extra = state["step"], state["extra"]
     run.history = [tuple(row) for row in state["history"]]
     for name, value in state["cost"].items():
         setattr(run.cost, name, value)
-    run.best = load_file(str(folder / BEST)) if (folder / BEST).exists() else None
+    if (folder / BEST).exists():
+        run.best = load_file(str(folder / BEST)) if parallel.first() else {}

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 from elenchus import seeds
 from elenchus.errors import UserError
 from elenchus.job import Cost
-from elenchus.training import checkpoints, lora, parallel
+from elenchus.training import checkpoints, lora, parallel, sharding
 from elenchus.training.settings import Training, rate
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ def fit(
     progress: Callable[[float, float, str], None],
     inherit: Path | None = None,
     save_optimizer: Path | None = None,
+    from_origin: Callable[[], None] = lambda: None,
     at_start: Callable[[Run], None] | None = None,
     after_step: Callable[[Run], None] = lambda run: None,
     at_end: Callable[[Run], None] = lambda run: None,
@@ -80,10 +81,11 @@ def fit(
 
     build(first, arguments, common) makes the Trainer for the steps from `first` on: `arguments` are for its
     configuration, `common` (optimizers, callbacks) for the Trainer itself. inherit, save_optimizer: an optimizer's
-    state to start from, and where to leave it. at_start is called before the first step, after_step after every one;
-    both may add to the history and costs; at_end may change the weights once more, before adapters are merged.
-    boundary: checkpoints are taken only after multiples of so many steps (a trainer may hold a buffer in between).
-    Where several processes train together, all but the first end here, by SystemExit(0); with the first, `model` is
+    state to start from, and where to leave it. from_origin is called when the model is on the device that it trains on, with
+    the weights that the training starts from, also where it goes on from a checkpoint. at_start is called before the first
+    step, after_step after every one; both may add to the history and costs; at_end may change the weights once more, before
+    adapters are merged. boundary: checkpoints are taken only after multiples of so many steps (a trainer may hold a buffer
+    in between). Where several processes train together, all but the first end here, by SystemExit(0); with the first, `model` is
     plain again. SIGTERM ends the training after the step under way: a checkpoint, then SystemExit(143), so that the
     job is tried again.
     """
@@ -96,7 +98,10 @@ def fit(
             "were merged into the weights. Train all weights (lora: null), or leave `previous` out"
         )
     merge = lora.attach(model, settings.lora, seed) if settings.lora is not None else lambda: None
-    make_plain = parallel.shard(model)
+    make_plain = sharding.shard(model)
+    model.to(parallel.device())
+    from_origin()
+    sharding.release(model)
     optimizer = torch.optim.AdamW(_groups(model, settings.weight_decay), lr=settings.learning_rate)
     run = Run(cost)
     identity = {"seed": seed, "settings": settings.model_dump(mode="json")}
@@ -113,11 +118,10 @@ def fit(
 
     if first < settings.steps:
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(settings, first + step))
-        callback = _callback(run, settings, seed, progress, after_step, save, boundary)
+        callback = _callback(run, model, settings, seed, progress, after_step, save, boundary)
         common = {"optimizers": (optimizer, schedule), "callbacks": [callback]}
         trainer = build(first, _arguments(settings, settings.steps - first, work, seed), common)
         trainer.remove_callback(PrinterCallback)
-        _to_devices(optimizer)
         if at_start is not None and not first:
             at_start(run)
         with _on_sigterm(run):
@@ -137,7 +141,7 @@ def fit(
     return run
 
 
-def _callback(run, settings, seed, progress, after_step, save, boundary):
+def _callback(run, model, settings, seed, progress, after_step, save, boundary):
     """Return the TrainerCallback that seeds steps, keeps the history, takes checkpoints and stops."""
     from transformers import TrainerCallback, set_seed
 
@@ -158,6 +162,7 @@ def _callback(run, settings, seed, progress, after_step, save, boundary):
                 lower = f"lower learning_rate (it is {settings.learning_rate})"
                 raise UserError(f"the loss is {logs['loss']} after step {run.step}; {lower}")
             after_step(run)
+            sharding.release(model)
             stop = sum(parallel.total([run.stop])) > 0  # SIGTERM may have reached some processes only
             control.should_training_stop = stop and run.step % boundary == 0 and run.step < settings.steps
             if control.should_training_stop or run.step % every == 0:
@@ -195,14 +200,6 @@ def _groups(model: torch.nn.Module, decay: float) -> list[dict]:
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": decay},
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
     ]
-
-
-def _to_devices(optimizer: torch.optim.Optimizer) -> None:
-    """Move a loaded state to where the trainer has put the parameters (AdamW's step counts stay on the CPU)."""
-    for parameter, state in optimizer.state.items():
-        for key, value in state.items():
-            if key != "step" and value.device != parameter.device:
-                state[key] = value.to(parameter.device)
 
 
 def _arguments(settings: Training, steps: int, work: Path, seed: int) -> dict:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from elenchus import seeds
 from elenchus.errors import UserError
-from elenchus.training import parallel
+from elenchus.training import sharding
 
 if TYPE_CHECKING:
     import torch
@@ -27,7 +27,7 @@ def attach(model: torch.nn.Module, lora: Lora, seed: int) -> Callable[[], None]:
     from peft import LoraConfig
     from peft.tuners.lora import LoraModel
 
-    inner = parallel.transformer(model)
+    inner = sharding.transformer(model)
     targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
     _check(inner, targets)
     config = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, target_modules=targets, task_type=None)

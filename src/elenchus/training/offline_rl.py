@@ -13,20 +13,22 @@ TRL has no such trainer: its ratios are per token, or its rewards come from samp
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from itertools import chain as chained
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
 from elenchus.job import Cost
-from elenchus.training import parallel
+from elenchus.training import parallel, rows
 from elenchus.training.loop import Run, fit
 from elenchus.training.settings import OverData, cycle, order
-from elenchus.training.text import encode, keep_short, longest
+from elenchus.training.text import encode, longest
 
 CHUNK = 64  # sequences in one pass when the reference reads them
+COLUMNS = {"ids": "ids", "prompt": "int", "reward": "float", "tokens": "int"}  # of moves and of examples
 
 
 def mean_logprob(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -64,8 +66,8 @@ class Objective(nn.Module):
 def train(
     model,
     tokenizer,
-    moves: Sequence[dict],
-    examples: Sequence[dict],
+    moves: Iterable[dict],
+    examples: Iterable[dict],
     settings: OverData,
     *,
     clip: float,
@@ -78,67 +80,80 @@ def train(
     progress: Callable[[float, float, str], None],
 ) -> Run:
     """Train `model` in place on moves {prompt, reply, completion, reward} and examples, and return the run."""
-    from datasets import Dataset
     from transformers import Trainer, TrainingArguments
 
     limit = longest(model, max_length)
-    paid, taught = (_rows(tokenizer, rows, limit, what) for rows, what in ((moves, "moves"), (examples, "examples")))
-    settings = settings.of(len(paid))
-    places = balanced([row["reward"] for row in paid], settings, seed) if balance else order(len(paid), settings, seed)
+    paid = rows.written(work, "moves", COLUMNS, _encoded(tokenizer, moves), limit, "moves")
+    taught = rows.written(work, "examples", COLUMNS, _encoded(tokenizer, examples), limit, "examples")
+    settings, rewards = settings.of(len(paid)), rows.column(paid, "reward")
+    places = balanced(rewards, settings, seed) if balance else order(len(paid), settings, seed)
     lessons = order(len(taught), settings, seed)
-    read = _reference(model, tokenizer, paid)
+    lengths, more = rows.column(paid, "tokens"), rows.column(taught, "tokens")
+    referred = paid
 
-    def pair(place: int) -> dict:
-        move, example = paid[places[place]], taught[lessons[place]]
-        return {"move": move["ids"], "of": move["prompt"], "example": example["ids"], "by": example["prompt"]} | {
-            "reference": move["reference"],
-            "reward": move["reward"],
-        }
+    def refer() -> None:
+        nonlocal referred
+        referred = rows.beside(paid, "reference", _references(model, paid, tokenizer.pad_token_id))
 
     objective = Objective(model, clip, sft_weight)
 
     def build(first: int, arguments: dict, common: dict) -> Trainer:
-        data = Dataset.from_list([pair(i) for i in range(first * settings.batch, len(places))])
+        at = first * settings.batch
+        data = Beside(referred.select(places[at:]), taught.select(lessons[at:]))
         config = TrainingArguments(**arguments, remove_unused_columns=False)
-        collator = {"data_collator": lambda rows: collate(rows, tokenizer.pad_token_id)}
+        collator = {"data_collator": lambda some: collate(some, tokenizer.pad_token_id)}
         return Trainer(model=objective, args=config, train_dataset=data, **collator, **common)
 
     def after_step(run: Run) -> None:
-        at = range((run.step - 1) * settings.batch, run.step * settings.batch)
-        run.cost.trained += sum(len(paid[places[i]]["ids"]) + len(taught[lessons[i]]["ids"]) for i in at)
+        at = slice((run.step - 1) * settings.batch, run.step * settings.batch)
+        run.cost.trained += int(lengths[places[at]].sum() + more[lessons[at]].sum())
         means = {n: sum(v) / len(v) for n, v in zip(("policy_loss", "imitation_loss", "ratio"), zip(*objective.told))}
         for name, value in parallel.mean(means).items():
             run.note(name, value)
         objective.told.clear()
 
     def at_start(run: Run) -> None:
-        run.cost.prompt += read
-        run.note("positive_moves", sum(row["reward"] > 0 for row in paid) / len(paid))
+        run.cost.prompt += int(lengths.sum())
+        run.note("positive_moves", int((rewards > 0).sum()) / len(paid))
 
-    hooks = {"at_start": at_start, "after_step": after_step}
+    hooks = {"from_origin": refer, "at_start": at_start, "after_step": after_step}
     return fit(objective, settings, build, work=work, seed=seed, cost=cost, progress=progress, **hooks)
 
 
-def balanced(rewards: Sequence[float], settings: OverData, seed: int) -> list[int]:
+def balanced(rewards: np.ndarray, settings: OverData, seed: int) -> array:
     """Return the move at every place of every batch: one of positive reward, one of negative, in turn.
 
     Each side is passed over in random order as often as needed. Where one side is empty the other is all there is.
     """
-    sides = [[i for i, r in enumerate(rewards) if (r > 0) == positive] for positive in (True, False)]
-    if not all(sides):
+    sides = [np.flatnonzero((rewards > 0) == positive) for positive in (True, False)]
+    if not all(map(len, sides)):
         print(f"  all {len(rewards)} moves have a reward of one sign: not balanced", file=sys.stderr)
         return order(len(rewards), settings, seed)
     draws = [cycle(len(side), seed, "side", s) for s, side in enumerate(sides)]
-    turns = chained.from_iterable((0, 1) for _ in range(settings.steps * settings.batch))
-    return [sides[s][next(draws[s])] for s, _ in zip(turns, range(settings.steps * settings.batch))]
+    return array("q", (sides[k % 2][next(draws[k % 2])] for k in range(settings.steps * settings.batch)))
 
 
-def collate(rows: Sequence[dict], pad: int) -> dict[str, torch.Tensor]:
+class Beside(torch.utils.data.Dataset):
+    """Moves and examples, one of each at every place."""
+
+    def __init__(self, moves, examples):
+        self.moves, self.examples = moves, examples
+
+    def __len__(self) -> int:
+        return len(self.moves)
+
+    def __getitem__(self, place: int) -> dict:
+        move, example = self.moves[place], self.examples[place]
+        paid = {"move": move["ids"], "of": move["prompt"], "reference": move["reference"], "reward": move["reward"]}
+        return {**paid, "example": example["ids"], "by": example["prompt"]}
+
+
+def collate(some: Sequence[dict], pad: int) -> dict[str, torch.Tensor]:
     """Return the batch of rows {move, of, example, by, reference, reward}: moves first, then examples."""
-    sequences = [(r["move"], r["of"]) for r in rows] + [(r["example"], r["by"]) for r in rows]
+    sequences = [(r["move"], r["of"]) for r in some] + [(r["example"], r["by"]) for r in some]
     batch = _padded(sequences, pad)
     return batch | {
-        name: torch.tensor([r[key] for r in rows]) for name, key in (("reference", "reference"), ("rewards", "reward"))
+        name: torch.tensor([r[key] for r in some]) for name, key in (("reference", "reference"), ("rewards", "reward"))
     }
 
 
@@ -155,25 +170,23 @@ def _padded(sequences: Sequence[tuple[list[int], int]], pad: int) -> dict[str, t
     }
 
 
-def _rows(tokenizer, rows: Sequence[dict], limit: int, what: str) -> list[dict]:
-    """Return {ids, prompt (its tokens), reward} of moves or examples short enough."""
-    found = []
-    for row in rows:
+def _encoded(tokenizer, given: Iterable[dict]) -> Iterator[tuple[int, dict]]:
+    """Yield (tokens, row of COLUMNS) of moves or examples; `prompt` counts the prompt's tokens."""
+    for row in given:
         prompt, completion = encode(tokenizer, row["prompt"], row["reply"], row["completion"])
-        reward = float(row.get("reward", 0.0))
-        found.append({"ids": prompt + completion, "prompt": len(prompt), "reward": reward})
-    return keep_short(found, (len(r["ids"]) for r in found), limit, what)
+        ids = prompt + completion
+        yield len(ids), {"ids": ids, "prompt": len(prompt), "reward": float(row.get("reward", 0.0)), "tokens": len(ids)}
 
 
 @torch.no_grad()
-def _reference(model, tokenizer, rows: list[dict]) -> int:
-    """Put the model's own mean log-probability of each move into its row; return the tokens read."""
+def _references(model, moves, pad: int) -> np.ndarray:
+    """Return the mean log-probability [moves] of each move under `model`. *Collective.*"""
     model.eval()
-    for start in range(0, len(rows), CHUNK):
-        part = rows[start : start + CHUNK]
-        batch = _padded([(r["ids"], r["prompt"]) for r in part], tokenizer.pad_token_id)
-        tensors = {k: v.to(model.device) for k, v in batch.items()}
-        logits = model(input_ids=tensors["input_ids"], attention_mask=tensors["attention_mask"], use_cache=False).logits
-        for row, value in zip(part, mean_logprob(logits, tensors["labels"]).tolist(), strict=True):
-            row["reference"] = value
-    return sum(len(r["ids"]) for r in rows)
+    count, chunk = rows.chunks(moves, CHUNK)
+
+    def means(k: int) -> np.ndarray:
+        batch = {n: v.to(model.device) for n, v in _padded([(r["ids"], r["prompt"]) for r in chunk(k)], pad).items()}
+        logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False).logits
+        return mean_logprob(logits, batch["labels"]).cpu().numpy()
+
+    return np.concatenate(parallel.shared(count, means))

@@ -6,7 +6,6 @@ Functions marked *collective* have to be called by all processes in the same ord
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -21,6 +20,9 @@ if TYPE_CHECKING:
     from elenchus.training.settings import Training
 
 _chosen = {"strategy": "none"}
+# Process groups live as long as the process, which ends by os._exit. Where the last reference to one goes, Python, with its
+# lock held, waits for gloo's thread, and that may be waiting for the lock, to let go of a barrier's tensor.
+_kept: list = []
 
 
 def start(strategy: str) -> None:
@@ -42,10 +44,16 @@ def finish() -> None:
     import torch.distributed as dist
 
     others = not first()
+    keep(dist.group.WORLD)
     dist.barrier()
     dist.destroy_process_group()
     if others:
         raise SystemExit(0)
+
+
+def keep(group: torch.distributed.ProcessGroup) -> None:
+    """Keep a process group alive until the process ends."""
+    _kept.append(group)
 
 
 def world() -> int:
@@ -65,6 +73,13 @@ def rank() -> int:
 def first() -> bool:
     """Return whether this is the process that writes."""
     return rank() == 0
+
+
+def device() -> torch.device:
+    """Return the device that this process trains on."""
+    import torch
+
+    return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
 
 
 def total(values: Sequence[float]) -> list[float]:
@@ -99,6 +114,27 @@ def from_first(find: Callable[[], Any]) -> Any:
     if told[1] is not None:
         raise told[1]
     return told[0]
+
+
+def shared(pieces: int, make: Callable[[int], Any]) -> list:
+    """Return [make(0), .., make(pieces - 1)], each made by one process and had by all. *Collective.*
+
+    Every process calls `make` equally often, one without a piece the last one again: the weights may be spread.
+    """
+    n = world()
+    if n == 1:
+        return [make(piece) for piece in range(pieces)]
+    import torch.distributed as dist
+
+    own = [make(min(at + rank(), pieces - 1)) for at in range(0, pieces, n)]
+    found: list = [None] * n
+    dist.all_gather_object(found, own)
+    return [found[piece % n][piece // n] for piece in range(pieces)]
+
+
+def spread() -> bool:
+    """Return whether each process holds a part of the model only (`elenchus.training.sharding`)."""
+    return _chosen["strategy"] == "fsdp" and world() > 1
 
 
 @contextmanager
@@ -143,91 +179,3 @@ def uneven(batch: int, micro_batch: int, processes: int) -> str:
         f"batch {batch} is not a multiple of {part}: every process takes as many examples of every step. In params.yaml, "
         f"another batch or micro_batch, or for example\n  training: {{processes: {fits[-1]}}}"
     )
-
-
-# -- weights spread over processes (FSDP2: torch's fully_shard) --------------------------------------------------------
-
-
-def transformer(model: torch.nn.Module) -> torch.nn.Module:
-    """Return the transformers model that `model` is or holds."""
-    from transformers import PreTrainedModel
-
-    return next(m for m in model.modules() if isinstance(m, PreTrainedModel))
-
-
-def shard(model: torch.nn.Module) -> Callable[[], None]:
-    """Spread `model` over the processes where the strategy is fsdp; return what makes it plain again. *Both collective.*
-
-    Each decoder layer is gathered when it computes and freed again. Trainer is told that the model looks after itself, as it
-    is of models that transformers shards when it loads them: accelerate's own wrapping knows no CPUs. Afterwards the first
-    process has all weights, on the CPU; what the others have is not to be used.
-    """
-    if not spread():
-        return lambda: None
-    import torch
-    from torch.distributed.device_mesh import init_device_mesh
-    from torch.distributed.fsdp import fully_shard
-    from transformers.distributed import DistributedConfig
-
-    empty = _without_weights(model)
-    inner = transformer(model)
-    mesh = init_device_mesh("cuda" if torch.cuda.is_available() else "cpu", (world(),))
-    units = set(inner._no_split_modules or ())
-    for module in inner.modules():
-        if type(module).__name__ in units:
-            fully_shard(module, mesh=mesh)
-    fully_shard(inner, mesh=mesh)
-    inner.config.distributed_config = DistributedConfig(fsdp_size=world(), dp_replicate_size=1)
-    inner._is_distributed_loading_by_transformers = inner._is_fsdp_managed_module = True
-    if inner is not model:
-        model.is_distributed_loading_by_transformers = True
-    return lambda: _make_plain(model, empty)
-
-
-def spread() -> bool:
-    """Return whether each process holds a part of the model only."""
-    return _chosen["strategy"] == "fsdp" and world() > 1
-
-
-def whole(tensor: torch.Tensor) -> torch.Tensor:
-    """Return a tensor that may be spread over the processes, whole, on the CPU. *Collective where it is spread.*"""
-    return (tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor).detach().cpu()
-
-
-def like(value: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
-    """Return a whole tensor on the device of `place`, spread as that is. *Collective where it is spread.*"""
-    if not hasattr(place, "full_tensor"):
-        return value.to(place.device)
-    from torch.distributed.tensor import distribute_tensor
-
-    return distribute_tensor(value.to(place.device), place.device_mesh, place.placements)
-
-
-def _without_weights(model: torch.nn.Module) -> torch.nn.Module:
-    """Return a copy of `model` whose parameters take no memory."""
-    import torch
-
-    empty = {
-        id(p): torch.nn.Parameter(torch.empty_like(p, device="meta"), requires_grad=p.requires_grad)
-        for p in model.parameters()
-    }
-    return copy.deepcopy(model, empty)
-
-
-def _make_plain(model: torch.nn.Module, empty: torch.nn.Module) -> None:
-    """Turn a spread model into the plain one that `empty` was before, with the weights as they are now."""
-    import torch
-
-    found = {name: whole(p) for name, p in model.named_parameters()}
-    if not first():
-        return
-    made = {
-        id(p): torch.nn.Parameter(found[name], requires_grad=p.requires_grad) for name, p in empty.named_parameters()
-    }
-    for module in empty.modules():
-        for name, p in module._parameters.items():
-            if p is not None:
-                module._parameters[name] = made[id(p)]
-    for live, plain in zip(list(model.modules()), list(empty.modules()), strict=True):
-        live.__class__ = plain.__class__
-        live.__dict__ = plain.__dict__

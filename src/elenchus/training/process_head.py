@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from array import array
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -19,10 +22,14 @@ from elenchus import models, seeds
 from elenchus.conversation import render, solve
 from elenchus.errors import CorruptResult, UserError
 from elenchus.job import Cost
-from elenchus.training import parallel
+from elenchus.training import parallel, rows, sharding
 from elenchus.training.loop import Run, fit
 from elenchus.training.settings import OverData, order
-from elenchus.training.text import keep_short, longest
+from elenchus.training.text import longest
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from datasets import Dataset
 
 HEAD = "head.safetensors"
 
@@ -74,16 +81,16 @@ def prefix(steps: list[str], k: int) -> str:
     return f"{' ' if k else ''}#{k + 1} {steps[k]}"
 
 
-def collate(rows: list[dict], pad: int) -> dict[str, torch.Tensor]:
+def collate(some: list[dict], pad: int) -> dict[str, torch.Tensor]:
     """Return the batch of rows {ids, ends, labels}: ids padded on the right, absent steps with end 0 and label NaN."""
-    width, steps = max(len(r["ids"]) for r in rows), max(len(r["ends"]) for r in rows)
+    width, steps = max(len(r["ids"]) for r in some), max(len(r["ends"]) for r in some)
 
     def padded(name: str, size: int, value: float) -> list[list]:
-        return [[*r[name], *[value] * (size - len(r[name]))] for r in rows]
+        return [[*r[name], *[value] * (size - len(r[name]))] for r in some]
 
     return {
         "input_ids": torch.tensor(padded("ids", width, pad)),
-        "attention_mask": torch.tensor([[1] * len(r["ids"]) + [0] * (width - len(r["ids"])) for r in rows]),
+        "attention_mask": torch.tensor([[1] * len(r["ids"]) + [0] * (width - len(r["ids"])) for r in some]),
         "ends": torch.tensor(padded("ends", steps, 0)),
         "labels": torch.tensor(padded("labels", steps, math.nan), dtype=torch.float32),
     }
@@ -99,14 +106,16 @@ class Scorer:
     @torch.inference_mode()
     def score_steps(self, questions: list[str], steps: list[list[str]]) -> list[list[float]]:
         """Return, for each partial solution (steps without marks), the score in [0, 1] of each of its steps."""
-        rows = []
+        encoded = []
         for i, (question, own) in enumerate(zip(questions, steps, strict=True)):
             ids, ends = encode(self.tokenizer, question, own)
-            rows.append({"ids": ids, "ends": ends, "labels": [], "at": i})
-        scores: list[list[float]] = [[] for _ in rows]
-        rows = sorted((r for r in rows if r["ends"]), key=lambda r: len(r["ids"]))  # neighbours need little padding
-        for start in range(0, len(rows), self.batch_size):
-            batch = rows[start : start + self.batch_size]
+            encoded.append({"ids": ids, "ends": ends, "labels": [], "at": i})
+        scores: list[list[float]] = [[] for _ in encoded]
+        encoded = sorted(
+            (r for r in encoded if r["ends"]), key=lambda r: len(r["ids"])
+        )  # neighbours need little padding
+        for start in range(0, len(encoded), self.batch_size):
+            batch = encoded[start : start + self.batch_size]
             tensors = collate(batch, self.tokenizer.pad_token_id)
             device = self.model.head.weight.device
             logits = self.model.logits(*(tensors[k].to(device) for k in ("input_ids", "attention_mask", "ends")))
@@ -117,8 +126,11 @@ class Scorer:
 
 
 def new(folder: Path) -> tuple[ProcessHead, object]:
-    """Return (an untrained head on the transformer of the causal LM in `folder`, its tokenizer)."""
-    return ProcessHead(_backbone(folder)), models.load_tokenizer(folder)
+    """Return (an untrained head on the transformer of the causal LM in `folder`, its tokenizer), to train: see `sharding.load`."""
+    from transformers import AutoModel
+
+    read = not parallel.spread() or parallel.first()
+    return ProcessHead(_backbone(folder) if read else sharding.empty(folder, AutoModel)), models.load_tokenizer(folder)
 
 
 def save(model: ProcessHead, tokenizer, folder: Path, about: dict) -> None:
@@ -159,7 +171,7 @@ def _backbone(folder: Path) -> nn.Module:
 def train(
     model: ProcessHead,
     tokenizer,
-    paths: list[dict],
+    paths: Iterable[dict],
     settings: OverData,
     *,
     loss_type: str,
@@ -176,12 +188,16 @@ def train(
     The share `held_out` of the problems is kept for validation, whose metrics enter the history every `validate_every`
     steps (0: never before the end) and at the end. Raises UserError where no step is labelled.
     """
-    from datasets import Dataset
     from transformers import Trainer, TrainingArguments
 
-    fitting, checking = split(_rows(model, tokenizer, paths, max_length), held_out, seed)
+    columns = {"ids": "ids", "ends": "list[int]", "labels": "list[float]", "problem": "str", "tokens": "int"}
+    data = rows.written(
+        work, "paths", columns, _encoded(tokenizer, paths), longest(model, max_length), "labelled paths"
+    )
+    fitting, held = split(data.data.column("problem"), held_out, seed)
+    tokens, checking = rows.column(data, "tokens"), data.select(held)
     settings = settings.of(len(fitting))
-    places = order(len(fitting), settings, seed)
+    places = fitting[order(len(fitting), settings, seed)]
 
     class HeadTrainer(Trainer):
         def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
@@ -189,64 +205,76 @@ def train(
             return model(**inputs)["loss"] * parallel.share(known, settings)
 
     def build(first: int, arguments: dict, common: dict) -> Trainer:
-        data = Dataset.from_list([fitting[i] for i in places[first * settings.batch :]])
+        own = data.select(places[first * settings.batch :])
 
-        def batch(rows: list[dict]) -> dict:
-            return {**collate(rows, tokenizer.pad_token_id), "loss_type": loss_type}
+        def batch(some: list[dict]) -> dict:
+            return {**collate(some, tokenizer.pad_token_id), "loss_type": loss_type}
 
         config = TrainingArguments(**arguments, remove_unused_columns=False)
-        return HeadTrainer(model=model, args=config, train_dataset=data, data_collator=batch, **common)
+        return HeadTrainer(model=model, args=config, train_dataset=own, data_collator=batch, **common)
 
     def after_step(run: Run) -> None:
-        step = places[(run.step - 1) * settings.batch : run.step * settings.batch]
-        run.cost.trained += sum(len(fitting[i]["ids"]) for i in step)
+        run.cost.trained += int(tokens[places[(run.step - 1) * settings.batch : run.step * settings.batch]].sum())
         due = run.step == settings.steps or (validate_every and run.step % validate_every == 0)
-        if due and checking:
+        if due and len(checking):
             for name, value in validate(model, tokenizer, checking, loss_type).items():
                 run.note(f"validation/{name}", value)
 
     return fit(model, settings, build, work=work, seed=seed, cost=cost, progress=progress, after_step=after_step)
 
 
-def _rows(model: ProcessHead, tokenizer, paths: list[dict], max_length: int) -> list[dict]:
-    """Return the tokenized paths that carry at least one label."""
-    labelled = [p for p in paths if any(not math.isnan(x) for x in p["labels"])]
-    if not labelled:
-        raise UserError(f"0 labelled steps in {len(paths)} paths: nothing to train on")
-    wrong = next((x for p in labelled for x in p["labels"] if not math.isnan(x) and not 0 <= x <= 1), None)
-    if wrong is not None:
-        raise UserError(f"a step label is {wrong}; labels lie in [0, 1] (NaN: no label)")
-    rows = []
-    for p in labelled:
+def _encoded(tokenizer, paths: Iterable[dict]) -> Iterator[tuple[int, dict]]:
+    """Yield (tokens, row) of the paths that carry at least one label; UserError where none does."""
+    found = labelled = 0
+    for p in paths:
+        found += 1
+        known = [x for x in p["labels"] if not math.isnan(x)]
+        if not known:
+            continue
+        labelled += 1
+        wrong = next((x for x in known if not 0 <= x <= 1), None)
+        if wrong is not None:
+            raise UserError(f"a step label is {wrong}; labels lie in [0, 1] (NaN: no label)")
         if len(p["steps"]) != len(p["labels"]):
             raise UserError(f"a path has {len(p['steps'])} steps and {len(p['labels'])} labels; they must be as many")
         ids, ends = encode(tokenizer, p["question"], list(p["steps"]))
-        rows.append({"ids": ids, "ends": ends, "labels": [float(x) for x in p["labels"]], "problem": p["problem_id"]})
-    return keep_short(rows, (len(r["ids"]) for r in rows), longest(model, max_length), "labelled paths")
+        labels = [float(x) for x in p["labels"]]
+        yield len(ids), {"ids": ids, "ends": ends, "labels": labels, "problem": p["problem_id"], "tokens": len(ids)}
+    if not labelled:
+        raise UserError(f"0 labelled steps in {found} paths: nothing to train on")
 
 
-def split(rows: list[dict], share: float, seed: int) -> tuple[list[dict], list[dict]]:
-    """Return (rows to fit, rows to validate on): the share is of problems, none of which is on both sides."""
-    problems = sorted({r["problem"] for r in rows})
-    seeds.rng(seed, "held out").shuffle(problems)
-    kept = set(problems[: min(round(share * len(problems)), len(problems) - 1)])
-    return [r for r in rows if r["problem"] not in kept], [r for r in rows if r["problem"] in kept]
+def split(problems: pa.ChunkedArray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return (rows to fit, rows to validate on) of rows of these problems; the share is of problems, each on one side."""
+    import pyarrow.compute as pc
+
+    coded = problems.dictionary_encode().unify_dictionaries()
+    names = coded.chunk(0).dictionary
+    shuffled = array("q", pc.sort_indices(names).to_numpy())
+    seeds.rng(seed, "held out").shuffle(shuffled)
+    kept = np.zeros(len(names), dtype=bool)
+    kept[shuffled[: min(round(share * len(names)), len(names) - 1)]] = True
+    held = kept[np.concatenate([chunk.indices.to_numpy() for chunk in coded.chunks])]
+    return np.flatnonzero(~held), np.flatnonzero(held)
 
 
 @torch.no_grad()
-def validate(model: ProcessHead, tokenizer, rows: list[dict], loss_type: str) -> dict[str, float]:
-    """Return four means over labelled steps.
+def validate(model: ProcessHead, tokenizer, paths: Dataset, loss_type: str) -> dict[str, float]:
+    """Return four means over labelled steps. *Collective:* each process reads its share.
 
     loss; accuracy: label and score on the same side of a half; majority: the accuracy of the better constant; near:
     |score - label| <= 0.1, ReST-MCTS*'s accuracy.
     """
-    device, found = model.head.weight.device, []
-    for start in range(0, len(rows), 64):
-        tensors = collate(rows[start : start + 64], tokenizer.pad_token_id)
-        logits = model.logits(*(tensors[k].to(device) for k in ("input_ids", "attention_mask", "ends"))).cpu()
+    device = model.head.weight.device
+    count, chunk = rows.chunks(paths, 64)
+
+    def judge(k: int) -> tuple[torch.Tensor, torch.Tensor]:
+        tensors = collate(chunk(k), tokenizer.pad_token_id)
+        logits = model.logits(*(tensors[n].to(device) for n in ("input_ids", "attention_mask", "ends"))).cpu()
         known = ~tensors["labels"].isnan()
-        found.append((logits[known], tensors["labels"][known]))
-    logits, labels = (torch.cat(column) for column in zip(*found, strict=True))
+        return logits[known], tensors["labels"][known]
+
+    logits, labels = (torch.cat(column) for column in zip(*parallel.shared(count, judge), strict=True))
     scores, high = logits.sigmoid(), (labels > 0.5).float().mean().item()
     return {
         "loss": loss(logits, labels, loss_type).item(),

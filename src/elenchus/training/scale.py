@@ -50,9 +50,17 @@ class Machine(BaseModel):
             raise UserError(f"{where}: {uneven(batch, micro, self.world)}")
 
 
+SMALL = "small"  # how `models` names the model that the workflow trains itself
+
+
 class Choice(Machine):
     """The section `training` of params.yaml."""
 
+    models: dict[str, Machine] = Field(
+        {},
+        description="processes, nodes and strategy of trainings that go back to one model, in place of those above: by its hub id, "
+        "or `small` for the workflow's own",
+    )
     precision: Literal["float32", "bfloat16"] | None = Field(
         None, description="of the passes of all trainers; null: as the recipe says"
     )
@@ -70,12 +78,13 @@ class Choice(Machine):
     def of_stage(self, kind: str) -> dict:
         """Return the parameters that this section gives to stages of `kind`: those that were set and that the kind has."""
         known = stages.load(kind).Params.model_fields
-        said = self.model_dump(mode="json", exclude=set(Machine.model_fields), exclude_none=True)
+        said = self.model_dump(mode="json", exclude={*Machine.model_fields, "models"}, exclude_none=True)
         return {name: value for name, value in said.items() if name in known}
 
-    def of_machine(self) -> dict:
-        """Return what jobs are told beside their parameters."""
-        return {name: getattr(self, name) for name in Machine.model_fields}
+    def of_model(self, name: str) -> Machine:
+        """Return how trainings that go back to the pretrained model `name` run; "": to the workflow's own."""
+        own = Machine.model_construct(**{field: getattr(self, field) for field in Machine.model_fields})
+        return self.models.get(name or SMALL, own)
 
 
 def spreads(kind: str) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Iterator
+from itertools import islice
 from typing import Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
@@ -106,18 +108,17 @@ def cycle(n: int, seed: int, *name: object) -> Iterator[int]:
     """Yield 0 .. n - 1 in random order, then again in another order, without end."""
     epoch = 0
     while True:
-        order = list(range(n))
+        order = array("q", range(n))
         seeds.rng(seed, *name, epoch).shuffle(order)
         yield from order
         epoch += 1
 
 
-def order(n: int, settings: Training, seed: int) -> list[int]:
+def order(n: int, settings: Training, seed: int) -> array:
     """Return the example at every place of every batch, `steps * batch` indices: passes over the data, shuffled.
 
     Raises UserError where there are no examples.
     """
     if n == 0:
         raise UserError("0 training examples: nothing to train on. What the stage before kept may have been too little")
-    draw = cycle(n, seed, "order")
-    return [next(draw) for _ in range(settings.steps * settings.batch)]
+    return array("q", islice(cycle(n, seed, "order"), settings.steps * settings.batch))

@@ -7,20 +7,22 @@ Source: MCTS-DPO (2405.00451), equation 8, and its code (IPO 2310.12036).
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch.nn import functional
 
 from elenchus.conversation import render
 from elenchus.job import Cost
-from elenchus.training import parallel
+from elenchus.training import parallel, rows, sharding
 from elenchus.training.loop import Run, fit
 from elenchus.training.settings import OverData, order
-from elenchus.training.text import keep_short, longest
+from elenchus.training.text import longest
 
 SIDES = ("chosen", "rejected")
+CHUNK = 64  # pairs in one pass when the reference reads them
 
 
 def loss(
@@ -45,19 +47,19 @@ def log_probabilities(model, input_ids: torch.Tensor, attention_mask: torch.Tens
     return (each * own[:, 1:]).sum(1)
 
 
-def collate(rows: list[dict], pad: int) -> dict[str, torch.Tensor]:
+def collate(some: list[dict], pad: int) -> dict[str, torch.Tensor]:
     """Return the batch of rows as `encode` makes them: all chosen, then all rejected."""
-    sequences = [(r["prompt"], r[side]) for side in SIDES for r in rows]
+    sequences = [(r["prompt"], r[side]) for side in SIDES for r in some]
     width = max(len(a) + len(b) for a, b in sequences)
     padding = [width - len(a) - len(b) for a, b in sequences]
     batch = {
         "input_ids": torch.tensor([[*a, *b, *[pad] * n] for (a, b), n in zip(sequences, padding)]),
         "attention_mask": torch.tensor([[1] * (width - n) + [0] * n for n in padding]),
         "own": torch.tensor([[0] * len(a) + [1] * len(b) + [0] * n for (a, b), n in zip(sequences, padding)]),
-        "smoothing": torch.tensor([r["smoothing"] for r in rows]),
+        "smoothing": torch.tensor([r["smoothing"] for r in some]),
     }
-    if "reference" in rows[0]:
-        batch["reference"] = torch.tensor([r["reference"] for r in rows])
+    if "reference" in some[0]:
+        batch["reference"] = torch.tensor([r["reference"] for r in some])
     return batch
 
 
@@ -81,7 +83,7 @@ def train(
     pairs: Iterable[dict],
     settings: OverData,
     *,
-    reference,
+    reference: Callable,
     beta: float,
     loss_type: str,
     sft_weight: float,
@@ -93,20 +95,29 @@ def train(
 ) -> Run:
     """Train `model` in place on rows of a `step_pairs` table and return the run.
 
-    reference: the model that the tie is to, another object than `model`. `sft_weight` adds that share of the chosen
+    reference() returns the model that the tie is to, another object than `model`; it is let go once it has read the pairs,
+    on the device that the training uses, each process its share. `sft_weight` adds that share of the chosen
     continuations' negative log-likelihood per token. Tokens of both sides count as trained, the reference's pass not.
     """
-    from datasets import Dataset
     from transformers import Trainer, TrainingArguments
 
-    rows = [encode(tokenizer, pair) for pair in pairs]
-    rows = [r for r in rows if r["chosen"] and r["rejected"]]
-    sizes = [len(r["prompt"]) + max(len(r["chosen"]), len(r["rejected"])) for r in rows]
-    rows = keep_short(rows, sizes, longest(model, max_length), "step pairs")
-    settings = settings.of(len(rows))
-    places = order(len(rows), settings, seed)
-    _refer(reference, rows, tokenizer.pad_token_id)
+    def encoded() -> Iterator[tuple[int, dict]]:
+        for pair in pairs:
+            row = encode(tokenizer, pair)
+            sizes = [len(row[side]) for side in SIDES]
+            if all(sizes):
+                yield len(row["prompt"]) + max(sizes), {**row, "tokens": 2 * len(row["prompt"]) + sum(sizes)}
+
+    columns = dict.fromkeys(("prompt", *SIDES), "ids") | {"smoothing": "float", "tokens": "int"}
+    data = rows.written(work, "pairs", columns, encoded(), longest(model, max_length), "step pairs")
+    tokens, settings = rows.column(data, "tokens"), settings.of(len(data))
+    places = order(len(data), settings, seed)
+    referred = data
     seen: list[tuple[float, float]] = []
+
+    def refer() -> None:
+        nonlocal referred
+        referred = rows.beside(data, "reference", _references(reference(), data, tokenizer.pad_token_id))
 
     class PairTrainer(Trainer):
         def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
@@ -122,36 +133,39 @@ def train(
             return found - sft_weight * part * logs[:, 0].sum() / chosen
 
     def build(first: int, arguments: dict, common: dict) -> Trainer:
-        data = Dataset.from_list([rows[i] for i in places[first * settings.batch :]])
+        own = referred.select(places[first * settings.batch :])
         config = TrainingArguments(**arguments, remove_unused_columns=False)
 
         def batch(some: list[dict]) -> dict:
             return collate(some, tokenizer.pad_token_id)
 
-        trainer = PairTrainer(model=model, args=config, train_dataset=data, data_collator=batch, **common)
+        trainer = PairTrainer(model=model, args=config, train_dataset=own, data_collator=batch, **common)
         trainer.model_accepts_loss_kwargs = (
             False  # the loss is a mean over pairs, to be divided by the passes of a step
         )
         return trainer
 
     def after_step(run: Run) -> None:
-        step = places[(run.step - 1) * settings.batch : run.step * settings.batch]
-        run.cost.trained += sum(2 * len(rows[i]["prompt"]) + sum(len(rows[i][s]) for s in SIDES) for i in step)
+        run.cost.trained += int(tokens[places[(run.step - 1) * settings.batch : run.step * settings.batch]].sum())
         means = {n: sum(v) / len(v) for n, v in zip(("rewards/accuracies", "rewards/margins"), zip(*seen))}
         for name, value in parallel.mean(means).items():
             run.note(name, value)
         seen.clear()
 
-    return fit(model, settings, build, work=work, seed=seed, cost=cost, progress=progress, after_step=after_step)
+    hooks = {"from_origin": refer, "after_step": after_step}
+    return fit(model, settings, build, work=work, seed=seed, cost=cost, progress=progress, **hooks)
 
 
 @torch.no_grad()
-def _refer(model, rows: list[dict], pad: int) -> None:
-    """Give each row the reference's log-probabilities of both sides."""
-    model.eval()
-    for start in range(0, len(rows), 64):
-        part = rows[start : start + 64]
-        batch = {k: v.to(model.device) for k, v in collate(part, pad).items()}
-        logs = log_probabilities(model, batch["input_ids"], batch["attention_mask"], batch["own"]).reshape(2, -1).T
-        for row, own in zip(part, logs.tolist(), strict=True):
-            row["reference"] = own
+def _references(model, data, pad: int) -> np.ndarray:
+    """Return the log-probabilities [pairs, 2] of both sides under `model`. *Collective.*"""
+    sharding.shard(model)
+    model.to(parallel.device()).eval()
+    count, chunk = rows.chunks(data, CHUNK)
+
+    def logs(k: int) -> np.ndarray:
+        batch = {name: v.to(model.device) for name, v in collate(chunk(k), pad).items()}
+        found = log_probabilities(model, batch["input_ids"], batch["attention_mask"], batch["own"])
+        return found.reshape(2, -1).T.cpu().numpy()
+
+    return np.concatenate(parallel.shared(count, logs))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterable
 
 from elenchus.conversation import render
 from elenchus.errors import UserError
@@ -33,20 +31,6 @@ def longest(model, max_length: int) -> int:
     """Return the most tokens that an example may have: `max_length`, 0 for the model's own context."""
     context = getattr(model.config, "max_position_embeddings", None) or 1 << 30
     return min(max_length or context, context)
-
-
-def keep_short(examples: Iterable, lengths: Iterable[int], limit: int, what: str) -> list:
-    """Return the examples of at most `limit` tokens; say how many were left out, UserError where none is left."""
-    examples = list(examples)
-    kept = [e for e, n in zip(examples, lengths, strict=True) if n <= limit]
-    if not examples:
-        raise UserError(f"0 {what}: nothing to train on. What the stage before kept may have been too little")
-    if not kept:
-        raise UserError(f"0 of {len(examples)} {what} have at most {limit} tokens; raise max_length")
-    if len(kept) < len(examples):
-        left = f"{len(examples) - len(kept)} of {len(examples)} {what} of more than {limit} tokens"
-        print(f"  left out {left}", file=sys.stderr)
-    return kept
 
 
 def check_packing(model) -> None:

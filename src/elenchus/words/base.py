@@ -40,7 +40,7 @@ class Words:
         """
         chosen = self.config.training
         made = self.stage(kind, name, {**chosen.of_stage(kind), **params}, **inputs)
-        chosen.check_batch(f"stage {name!r} ({kind})", made.params)
+        chosen.of_model(made.pretrained).check_batch(f"stage {name!r} ({kind})", made.params)
         if made.params.get("lora") and inputs.get("previous") is not None:
             raise UserError(
                 f"stage {name!r} ({kind}): `lora` cannot go with rounds that hand their optimizer on (`previous`): each merges its "
