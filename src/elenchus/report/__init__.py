@@ -202,7 +202,7 @@ def parameters(plan: Plan, recipe: RecipePlan) -> str:
     """Return the parameters that the recipe reads, as YAML."""
     import yaml
 
-    from elenchus.tracking import SECTIONS, dump
+    from elenchus.tracked import SECTIONS, dump
 
     section = {name: dump(getattr(plan.config, name)) for name in (*SECTIONS, recipe.recipe.id)}
     return yaml.safe_dump({"seeds": list(plan.config.seeds), **section}, sort_keys=False, allow_unicode=True, width=110)
