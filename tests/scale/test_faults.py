@@ -212,7 +212,9 @@ def test_a_file_system_that_fails_for_a_while(how, words, training, finished, sl
         except PermissionError as e:
             pytest.skip(f"no file system can be mounted here: {e}")
         ends_well(run, slurm, finished, folder)
-    assert "src/elenchus" not in jobs_said(folder), "a traceback of ours"  # Snakemake, which cannot mark its log, has one
+    assert "src/elenchus" not in jobs_said(folder), (
+        "a traceback of ours"
+    )  # Snakemake, which cannot mark its log, has one
 
 
 def jobs_said(folder) -> str:
