@@ -25,10 +25,11 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 def to_make_writable(folder: Path) -> str:
     """Return the words that say how `folder` comes to be writable: a command, or whom to ask where it is another user's."""
     folder = folder.resolve()
+    there = next(f for f in (folder, *folder.parents) if f.exists())
     try:
-        mine, owner = folder.stat().st_uid in (os.geteuid(), 0), folder.owner()
-    except (OSError, KeyError):  # not there; a user without a name
-        mine, owner = True, ""
+        mine, owner = there.stat().st_uid == os.geteuid(), there.owner()
+    except KeyError:  # a user without a name
+        mine, owner = False, "another user"
     if mine:
-        return f"Make it writable, for example\n  chmod -R u+w {folder}"
-    return f"It is {owner}'s: work in a folder of your own, or ask {owner}, where you share a group, for\n  chmod -R g+w {folder}"
+        return f"Make it writable, for example\n  chmod -R u+w {there}"
+    return f"It is {owner}'s: work in a folder of your own, or ask {owner}, where you share a group, for\n  chmod -R g+w {there}"
