@@ -1,6 +1,9 @@
 """Peak memory when the data is twenty times as large, of shards, of the jobs that join them, and of stages that move tables.
 
-python benchmarks/sharding.py [--problems 200] [--times 20]
+python benchmarks/sharding.py [--problems 200] [--times 20] [--tables]
+
+A slice is of 32,768 rows (`elenchus.slices`), so a stage that moves tables needs more for the first hundred thousand rows than
+for two hundred, and no more for two million: `--problems 1000 --times 8 --tables` begins with a whole slice.
 """
 
 from __future__ import annotations
@@ -79,9 +82,11 @@ def peak(spec: dict, results: Path) -> float:
     return float(subprocess.run(call, stdout=subprocess.PIPE, text=True, check=True).stdout.split()[-1])
 
 
-def measure(problems: int, shards: int, results: Path) -> dict[str, float]:
-    """Return {job: its peak memory in MB}; of shards the largest."""
+def measure(problems: int, shards: int, results: Path, sampling: bool) -> dict[str, float]:
+    """Return {job: its peak memory in MB}; of shards the largest. sampling: those of a model, too."""
     first, shared, whole = stages(problems)
+    if not sampling:
+        del shared["sample"], shared["search"]
     found = {}
     for name, s in {"actor": ACTOR, "problems": first[0], "inject": whole["inject"], "critique": first[1]}.items():
         found[name] = peak(s.spec(), results)
@@ -96,13 +101,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--problems", type=int, default=200)
     parser.add_argument("--times", type=int, default=20)
+    parser.add_argument("--tables", action="store_true", help="without stages that sample, which take most of the time")
     parser.add_argument("--job", nargs=2, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.job:
         return job(json.loads(asked.job[0]), Path(asked.job[1]))
     with tempfile.TemporaryDirectory() as folder:
-        small = measure(asked.problems, 1, Path(folder, "small"))
-        large = measure(asked.problems * asked.times, asked.times, Path(folder, "large"))
+        small = measure(asked.problems, 1, Path(folder, "small"), not asked.tables)
+        large = measure(asked.problems * asked.times, asked.times, Path(folder, "large"), not asked.tables)
     print(f"{asked.problems} problems in 1 shard, {asked.problems * asked.times} in {asked.times}: peak memory in MB")
     for name, before in small.items():
         print(f"  {name:24} {before:7.0f} -> {large[name]:7.0f}  x {large[name] / before:.2f}")

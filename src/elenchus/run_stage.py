@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from elenchus import graph, scratch, stages
-from elenchus.errors import UserError
+from elenchus.errors import UserError, to_make_writable
 from elenchus.graph import kind_code
 from elenchus.job import Job, Result, cost_dict, file_entries, read_manifest
 from elenchus.training import launch
@@ -246,10 +246,7 @@ def plain_disk_errors(results: Path) -> Iterator[None]:
                 f"is back:\n  stat {results.resolve()}"
             ) from e
         if number in (errno.EACCES, errno.EPERM):
-            raise UserError(
-                f"{where}: cannot write here ({os.strerror(number)}). Make the results writable, for example\n"
-                f"  chmod -R u+w {results.resolve()}"
-            ) from e
+            raise UserError(f"{where}: cannot write here ({os.strerror(number)}). {to_make_writable(results)}") from e
         raise
 
 

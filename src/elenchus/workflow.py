@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import fcntl
 import gc
+import getpass
+import json
 import os
+import socket
 import sys
 from pathlib import Path
 from typing import NoReturn
 
 from elenchus import plan as planning
-from elenchus.errors import UserError
+from elenchus.errors import UserError, to_make_writable
 
 _held = []  # lock files kept open for the life of the process
 
@@ -43,16 +46,36 @@ def exclusive(root: Path) -> None:
         folder.mkdir(exist_ok=True)
         f = (folder / ".lock").open("a+")
     except OSError as e:
-        refuse(f"{folder}: cannot write here ({e.strerror}). Make it writable, for example\n  chmod -R u+w {folder}")
+        refuse(f"{folder}: cannot write here ({e.strerror}). {to_make_writable(folder)}")
     try:
         fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         f.seek(0)
-        holder = f.read().strip() or "unknown"
-        refuse(
-            f"another snakemake (process {holder}) runs in {root}. Wait until it ends, or stop it with\n  kill {holder}"
-        )
+        refuse(running(f.read(), root))
     f.truncate(0)
-    f.write(str(os.getpid()))
+    f.write(json.dumps({"process": os.getpid(), "user": user(), "host": socket.gethostname()}))
     f.flush()
     _held.append(f)
+
+
+def running(said: str, root: Path) -> str:
+    """Return the words about the snakemake that holds the lock of `root`; said: what it wrote there.
+
+    It may be on another login node, where the number of its process means something, and another user's.
+    """
+    try:
+        holder = json.loads(said)
+        process, of, host = (holder[key] for key in ("process", "user", "host"))
+    except (ValueError, KeyError, TypeError):  # it has not written yet
+        return f"another snakemake runs in {root}. Wait until it ends"
+    kill = f"kill {process}" if host == socket.gethostname() else f"ssh {host} kill {process}"
+    stop = f"stop it with\n  {kill}" if of == user() else f"ask {of} to stop it"
+    return f"another snakemake (process {process} of {of} on {host}) runs in {root}. Wait until it ends, or {stop}"
+
+
+def user() -> str:
+    """Return the user's name, or number where it has no name."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return str(os.getuid())

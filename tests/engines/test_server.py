@@ -215,7 +215,7 @@ def test_a_server_that_is_killed_in_the_middle_of_a_stage_and_started_again(fold
     require_vllm()
     monkeypatch.setenv("ELENCHUS_SERVER_KEY", KEY)
     port = free_port()
-    impatient, patient = (critiques(tmp_path / name / "results", port, n) for name, n in (("a", 1), ("b", 9)))
+    impatient, patient = (critiques(tmp_path / name / "results", port, n) for name, n in (("a", 1), ("b", 12)))
     with serving(folder, tmp_path / "log", port) as server:
         killed = kill_in_the_middle(server, tmp_path / "a/results")
         with pytest.raises(UserError, match=r"server\.url: .* gave no answer in 2 tries[\s\S]*Start the server"):

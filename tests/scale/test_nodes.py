@@ -139,9 +139,11 @@ def slurmstepd_above(pid: int) -> int:
     return next(p.pid for p in psutil.Process(pid).parents() if p.name().startswith("slurmstepd"))
 
 
-@pytest.mark.parametrize("what", ["rank", "slurmstepd", "node"])
-def test_a_loss_on_the_second_node_costs_the_steps_since_the_checkpoint(what, to_train, on_pretrained, slurm):
-    """A rank that is killed; its node's slurmstepd, of whose end srun hears nothing; all of the node, as in a power cut."""
+@pytest.mark.parametrize("what", ["signal", "rank", "slurmstepd", "node"])
+def test_what_befalls_the_second_node_costs_the_steps_since_the_checkpoint(what, to_train, on_pretrained, slurm):
+    """The early signal of a time limit, which goes to a job's steps, so to both nodes; a rank that is killed; its node's
+    slurmstepd, of whose end srun hears nothing; all of the node, as in a power cut.
+    """
     import small
 
     folder, stage = to_train
@@ -150,7 +152,9 @@ def test_a_loss_on_the_second_node_costs_the_steps_since_the_checkpoint(what, to
         run.until(lambda: list(work.glob("checkpoint-*[0-9]/state.json")), "a checkpoint")
         batch = slurm.ask("squeue", "-h", "-o", "%B")
         node, pid = next(found for found in trainers(slurm).values() if found[0] != batch)
-        if what == "node":
+        if what == "signal":
+            slurm.ask("scancel", "--signal=TERM", slurm.jobs("running")[0][0])
+        elif what == "node":
             slurm.kill(node)
         else:
             os.kill(pid if what == "rank" else slurmstepd_above(pid), signal.SIGKILL)

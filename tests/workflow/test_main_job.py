@@ -81,10 +81,11 @@ def test_wrong_parameters_are_refused_before_any_job(project):
 def test_a_second_snakemake_says_that_one_runs(project):
     with (project / "results/.lock").open("w") as f:
         fcntl.flock(f, fcntl.LOCK_EX)
-        f.write("4242")
+        f.write('{"process": 4242, "user": "alice", "host": "login2"}')
         f.flush()
         done = run(project, "snakemake")
-    assert done.returncode != 0 and "another snakemake (process 4242)" in done.stdout and "Traceback" not in done.stdout
+    assert "another snakemake (process 4242 of alice on login2)" in done.stdout and "ask alice" in done.stdout
+    assert done.returncode != 0 and "Traceback" not in done.stdout
 
 
 def test_a_damaged_result_is_named_and_only_it_is_made_anew(project):

@@ -56,23 +56,20 @@ def run(job: Job) -> None:
         _check_single(job)
     with job.writing("critiques", "units") as (add_critiques, add_units):
         for part in slices.walk(job, INPUTS, "solutions", "problems", "critiques"):
-            said, merged, units = several.by_solution(part["critiques"]), [], []
+            said = several.by_solution(part["critiques"])
             for draft in drafts(part["solutions"], part["problems"]):
                 critiques = several.read(draft, said.get(draft.id, {}))
                 readable = {name: c for name, c in critiques.items() if c.parsed}
                 judged = aggregate.judge(readable, draft.truth(), p.judge_noise, seeds.rng(job.seed, "judge", draft.id))
-                units += _unit_rows(draft, critiques, judged, p.keep)
+                units = add_units(_unit_rows(draft, critiques, judged, p.keep))
+                job.cost.oracle_calls += units if p.method == "units" else 0
                 chosen = _merge(p, readable, judged, len(draft.steps))
                 if chosen is None:
                     continue
                 text = render(chosen)
                 critique = parse(text, len(draft.steps), draft.family.error_types())
                 agree = sum(c.verdict == critique.verdict for c in readable.values()) / len(readable)
-                merged.append(rows.row(draft, p.name, 0, text, critique, confidence=agree))
-            if p.method == "units":
-                job.cost.oracle_calls += len(units)
-            add_critiques(merged)
-            add_units(units)
+                add_critiques([rows.row(draft, p.name, 0, text, critique, confidence=agree)])
 
 
 def _check_single(job: Job) -> None:
