@@ -48,12 +48,24 @@ def test_knobs_that_change_nothing_are_not_dumped():
 
 def test_section_gives_each_kind_what_it_has():
     said = Choice(processes=2, strategy="ddp", packing=True, precision="bfloat16", lora=Lora(rank=2))
-    assert said.of_machine() == {"processes": 2, "nodes": 1, "strategy": "ddp"}
+    assert said.of_model("") == said.of_model("a/b") == Machine(processes=2, strategy="ddp")
     assert said.of_stage("sft").keys() == {"packing", "precision", "lora"}
     assert said.of_stage("dpo").keys() == {"precision", "lora"}
     assert Choice().of_stage("sft") == {} and Choice(processes=2, strategy="ddp").of_stage("sft") == {}
     assert config.Base().machine()["training"] == {"processes": 1, "nodes": 1, "strategy": "none"}
     assert spreads("sft") and spreads("grpo") and not spreads("seed_model") and not spreads("sample")
+
+
+def test_a_model_has_its_own_processes():
+    said = {"small": {"processes": 1}, "a/large": {"processes": 8, "strategy": "fsdp"}}
+    section = Choice(processes=4, strategy="fsdp", models=said)
+    assert [section.of_model(name).world for name in ("", "a/large", "a/other")] == [1, 8, 4]
+    assert section.of_stage("sft") == {}, "none of it is in a digest"
+    base = config.Base(training=section.model_dump())
+    assert base.machine()["training"] == {"processes": 1, "nodes": 1, "strategy": "none"}
+    assert base.machine("a/large")["training"] == {"processes": 8, "nodes": 1, "strategy": "fsdp"}
+    with pytest.raises(ValidationError, match="8 processes need a strategy"):
+        Choice(models={"small": {"processes": 8}})
 
 
 def test_recipe_goes_before_section():
@@ -211,7 +223,7 @@ def test_a_job_asks_for_its_processes():
     examples = make("examples", {}, seed=0, problems=problems, solutions=make("inject", {}, seed=0, problems=problems))
     small, large = (make("sft", {}, seed=0, model=m, examples=[examples]) for m in (seed, pretrained))
     site = {"gpu_partition": "gpu", "gpu_type": "a100"}
-    one, two = Machine(processes=8, strategy="fsdp"), Machine(processes=8, nodes=2, strategy="fsdp")
+    one, two = Choice(processes=8, strategy="fsdp"), Choice(processes=8, nodes=2, strategy="fsdp")
 
     def asked(stage, machine):
         names = ("gpu", "gpu_model", "gres", "nodes", "tasks", "mpi", "tasks_per_gpu")
@@ -220,9 +232,14 @@ def test_a_job_asks_for_its_processes():
     assert asked(large, one) == {"gpu": 8, "gpu_model": "a100"}
     assert asked(large, two) == {"gres": "gpu:a100:8", "nodes": 2, "tasks": 2, "mpi": "srun", "tasks_per_gpu": 0}
     assert asked(small, two) == {"nodes": 2, "tasks": 2, "mpi": "srun"} and asked(problems, two) == {}
-    assert resources.threads("sft", one) == 8 and resources.threads("sample", one) == resources.threads(
-        "sample", Machine()
+    assert resources.threads(small, one) == 8 and resources.threads(problems, one) == resources.threads(
+        problems, Choice()
     )
+    other = Choice(
+        processes=8, strategy="fsdp", models={"small": {"processes": 1}, "a/b": {"processes": 2, "strategy": "ddp"}}
+    )
+    assert asked(large, other) == {"gpu": 2, "gpu_model": "a100"} and asked(small, other) == {}
+    assert resources.threads(small, other) == 1 and resources.threads(large, other) == 2
     assert resources.asked(small, "mem_mb", 1, site, one) == 8 * resources.asked(small, "mem_mb", 1, site)
 
 

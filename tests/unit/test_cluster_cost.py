@@ -178,7 +178,7 @@ def test_the_command_answers_for_one_recipe_with_other_assumptions(monkeypatch):
     assert 0 < after["training"] < before["training"] and after["path"] < before["path"]
     assert usual["seconds"] == {} and fast["seconds"]["Slurm jobs, no limit"] >= after["path"]
     said = run(main, ["cost", "spc", "--gpus", "1"])
-    assert said.exit_code == 1 and "a stage needs 2 at once" in said.output
+    assert said.exit_code == 1 and "a stage needs 4 at once" in said.output
     assert "spc" in run(main, ["cost", "spc"]).output
 
 

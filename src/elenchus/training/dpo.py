@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import numpy as np
+
 from elenchus.job import Cost
 from elenchus.training import parallel, rows
 from elenchus.training.loop import Run, fit
@@ -46,9 +48,11 @@ def train(
     places = drawn[order(len(data), settings, seed)]
 
     def build(first: int, arguments: dict, common: dict) -> DPOTrainer:
+        used, at = np.unique(places[first * settings.batch :], return_inverse=True)
+
         class PairTrainer(DPOTrainer):
-            def _prepare_dataset(self, dataset, *rest):
-                return super()._prepare_dataset(dataset, *rest).select(places[first * settings.batch :])
+            def _prepare_dataset(self, dataset, *rest):  # each pair is tokenized once, however often it comes
+                return super()._prepare_dataset(dataset.select(used), *rest).select(at)
 
             def _compute_loss(self, model, inputs, return_outputs):
                 if sft_weight and parallel.world() > 1:

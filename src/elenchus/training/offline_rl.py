@@ -182,11 +182,10 @@ def _encoded(tokenizer, given: Iterable[dict]) -> Iterator[tuple[int, dict]]:
 def _references(model, moves, pad: int) -> np.ndarray:
     """Return the mean log-probability [moves] of each move under `model`. *Collective.*"""
     model.eval()
-    count, chunk = rows.chunks(moves, CHUNK)
 
-    def means(k: int) -> np.ndarray:
-        batch = {n: v.to(model.device) for n, v in _padded([(r["ids"], r["prompt"]) for r in chunk(k)], pad).items()}
+    def means(some: list[dict]) -> torch.Tensor:
+        batch = {n: v.to(model.device) for n, v in _padded([(r["ids"], r["prompt"]) for r in some], pad).items()}
         logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False).logits
-        return mean_logprob(logits, batch["labels"]).cpu().numpy()
+        return mean_logprob(logits, batch["labels"])
 
-    return np.concatenate(parallel.shared(count, means))
+    return rows.measured(moves, CHUNK, 1, means)[:, 0]

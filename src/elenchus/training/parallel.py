@@ -116,17 +116,22 @@ def from_first(find: Callable[[], Any]) -> Any:
     return told[0]
 
 
-def shared(pieces: int, make: Callable[[int], Any]) -> list:
-    """Return [make(0), .., make(pieces - 1)], each made by one process and had by all. *Collective.*
+def own_share(pieces: int) -> Iterator[int]:
+    """Yield the pieces, of `pieces`, that are this process's: every n-th of n processes.
 
-    Every process calls `make` equally often, one without a piece the last one again: the weights may be spread.
+    All get equally many, where it does not come out even the last piece again: what is done with them may be collective.
     """
-    n = world()
+    for at in range(0, pieces, world()):
+        yield min(at + rank(), pieces - 1)
+
+
+def shared(pieces: int, make: Callable[[int], Any]) -> list:
+    """Return [make(0), .., make(pieces - 1)], each made by one process and had by all. *Collective.*"""
+    own, n = [make(piece) for piece in own_share(pieces)], world()
     if n == 1:
-        return [make(piece) for piece in range(pieces)]
+        return own
     import torch.distributed as dist
 
-    own = [make(min(at + rank(), pieces - 1)) for at in range(0, pieces, n)]
     found: list = [None] * n
     dist.all_gather_object(found, own)
     return [found[piece % n][piece // n] for piece in range(pieces)]

@@ -11,6 +11,7 @@ import json
 import math
 from array import array
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -268,13 +269,14 @@ def validate(model: ProcessHead, tokenizer, paths: Dataset, loss_type: str) -> d
     device = model.head.weight.device
     count, chunk = rows.chunks(paths, 64)
 
-    def judge(k: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def judge(k: int) -> tuple[list[float], list[float]]:
         tensors = collate(chunk(k), tokenizer.pad_token_id)
         logits = model.logits(*(tensors[n].to(device) for n in ("input_ids", "attention_mask", "ends"))).cpu()
         known = ~tensors["labels"].isnan()
-        return logits[known], tensors["labels"][known]
+        return logits[known].tolist(), tensors["labels"][known].tolist()
 
-    logits, labels = (torch.cat(column) for column in zip(*parallel.shared(count, judge), strict=True))
+    judged = zip(*parallel.shared(count, judge), strict=True)
+    logits, labels = (torch.tensor(list(chain.from_iterable(column))) for column in judged)
     scores, high = logits.sigmoid(), (labels > 0.5).float().mean().item()
     return {
         "loss": loss(logits, labels, loss_type).item(),

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     import pyarrow as pa
+    import torch
     from datasets import Dataset
 
     from elenchus.job import Result
@@ -102,6 +103,21 @@ def chunks(data: Dataset, size: int) -> tuple[int, Callable[[int], list[dict]]]:
         return [dict(zip(found, values)) for values in zip(*found.values(), strict=True)]
 
     return -(-len(data) // size), read
+
+
+def measured(data: Dataset, size: int, width: int, read: Callable[[list[dict]], torch.Tensor]) -> np.ndarray:
+    """Return [rows, width] float32: what `read` finds in chunks of `size` rows. *Collective:* each process reads its share."""
+    import torch
+
+    found, done = torch.zeros(len(data), width), torch.zeros(len(data), 1)
+    count, chunk = chunks(data, size)
+    for k in parallel.own_share(count):  # into one place: what is kept piece by piece would cut the heap to pieces
+        found[k * size : (k + 1) * size] = read(chunk(k)).reshape(-1, width).cpu()
+        done[k * size : (k + 1) * size] = 1
+    if parallel.world() > 1:
+        torch.distributed.all_reduce(found)
+        torch.distributed.all_reduce(done)
+    return (found / done).numpy()
 
 
 def _write(path: Path, columns: dict[str, str], rows: Iterable[tuple[int, dict]], limit: int, what: str) -> None:

@@ -161,11 +161,9 @@ def _references(model, data, pad: int) -> np.ndarray:
     """Return the log-probabilities [pairs, 2] of both sides under `model`. *Collective.*"""
     sharding.shard(model)
     model.to(parallel.device()).eval()
-    count, chunk = rows.chunks(data, CHUNK)
 
-    def logs(k: int) -> np.ndarray:
-        batch = {name: v.to(model.device) for name, v in collate(chunk(k), pad).items()}
-        found = log_probabilities(model, batch["input_ids"], batch["attention_mask"], batch["own"])
-        return found.reshape(2, -1).T.cpu().numpy()
+    def logs(some: list[dict]) -> torch.Tensor:
+        batch = {name: v.to(model.device) for name, v in collate(some, pad).items()}
+        return log_probabilities(model, batch["input_ids"], batch["attention_mask"], batch["own"]).reshape(2, -1).T
 
-    return np.concatenate(parallel.shared(count, logs))
+    return rows.measured(data, CHUNK, 2, logs)
