@@ -123,12 +123,20 @@ def test_a_full_disk_is_said_and_leaves_nothing_half_written(results, monkeypatc
     assert (run_stage.run(stage.spec(), results) / "stage.json").exists()
 
 
-def test_read_only_results_are_said(results, monkeypatch):
+@pytest.mark.parametrize(
+    ("number", "says"),
+    [
+        (errno.EACCES, "cannot write here .* chmod -R u\\+w"),
+        (errno.EROFS, "its file system is read-only now.* findmnt --target"),
+        (errno.ESTALE, "its file system does not answer .* stat "),
+    ],
+)
+def test_results_that_cannot_be_written_are_said(results, monkeypatch, number, says):
     def refuse(*_):
-        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(results))
+        raise OSError(number, os.strerror(number), str(results))
 
     monkeypatch.setattr(run_stage.os, "replace", refuse)
-    with pytest.raises(UserError, match="Make the results writable"):
+    with pytest.raises(UserError, match=f"(?s){says}"):
         run_stage.run(problems().spec(), results)
 
 
