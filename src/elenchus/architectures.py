@@ -19,17 +19,16 @@ class Shape:
     vocabulary: int
     tied: bool = False  # input and output embeddings are one
     biases: bool = False  # of queries, keys and values (Qwen2)
-    beside: int = 0  # parameters that are no part of the decoder (a vision tower)
 
     @property
     def parameters(self) -> int:
-        """Return the number of parameters, all embeddings and what stands beside the decoder included."""
+        """Return the number of parameters, all embeddings included."""
         head = self.width // self.heads
         attention = 2 * self.width * self.width + 2 * self.width * self.kv_heads * head
         biases = self.width + 2 * self.kv_heads * head if self.biases else 0
         layer = attention + biases + 3 * self.width * self.feed_forward + 2 * self.width
         embeddings = self.vocabulary * self.width * (1 if self.tied else 2)
-        return self.layers * layer + embeddings + self.width + self.beside
+        return self.layers * layer + embeddings + self.width
 
     @property
     def kv_numbers(self) -> int:
@@ -42,8 +41,6 @@ SHAPES: dict[str, Shape] = {
     "mistralai/Mistral-7B-v0.1": Shape(4096, 32, 32, 8, 14336, 32000),
     "meta-llama/Meta-Llama-3-8B-Instruct": Shape(4096, 32, 32, 8, 14336, 128256),
     "meta-llama/Llama-3.1-8B-Instruct": Shape(4096, 32, 32, 8, 14336, 128256),
-    "internlm/internlm2-chat-7b-sft": Shape(4096, 32, 32, 8, 14336, 92544),
-    "Qwen/Qwen2-VL-7B-Instruct": Shape(3584, 28, 28, 4, 18944, 152064, biases=True, beside=675_759_104),
     "Qwen/Qwen2.5-0.5B": Shape(896, 24, 14, 2, 4864, 151936, tied=True, biases=True),
     "Qwen/Qwen2.5-3B": Shape(2048, 36, 16, 2, 11008, 151936, tied=True, biases=True),
     "Qwen/Qwen2.5-7B-Instruct": Shape(3584, 28, 28, 4, 18944, 152064, biases=True),

@@ -91,16 +91,16 @@ def unusable(folder: Path) -> str:
     if not any(folder.glob("*.safetensors")) or not (folder / "config.json").is_file():
         held = ", ".join(sorted(f.name for f in folder.iterdir())) or "nothing"
         return f"config.json and weights as .safetensors are needed; it holds {held}"
-    from transformers import CONFIG_MAPPING
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
     try:
         kind = json.loads((folder / "config.json").read_text())["model_type"]
     except (ValueError, KeyError, TypeError):
         return "its config.json names no model_type"
-    if kind not in CONFIG_MAPPING:
+    if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         return (
-            f"its config.json says model_type {kind!r}, which transformers does not know; code from the hub is never run. "
-            "Name a model of another type in base_model"
+            f"its config.json says model_type {kind!r}, of which transformers has no causal language model; code from the hub is "
+            "never run. Name a model of another type in base_model"
         )
     return ""
 
