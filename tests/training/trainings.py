@@ -19,7 +19,7 @@ from elenchus.critics.drafts import Draft
 from elenchus.job import Cost
 from elenchus.problems import chain
 from elenchus.stages.grpo import Params as GrpoParams
-from elenchus.training import sharding
+from elenchus.training import parallel, sharding
 from elenchus.training.settings import OverData
 
 OPTIONS = chain.Options(modulus=5, min_length=1, max_length=3)
@@ -67,6 +67,7 @@ def examples() -> list[dict]:
 def train(kind: str, folder: Path, at: Path, stop: int = 0, **changes):
     """Train `kind` in `at` and return (model, run, cost); stop: SIGTERM comes after so many steps."""
     model, tokenizer = sharding.load(folder)
+    assert any(p.is_meta for p in model.parameters()) == (parallel.spread() and not parallel.first())
     cost = Cost()
 
     def progress(done: float, total: float, what: str) -> None:
@@ -182,8 +183,6 @@ def record(at: Path, model, run, cost: Cost) -> None:
 def main(folder: Path, jobs: list[dict]) -> None:
     """Run the jobs {name, kind, strategy, changes, stop} together with the other processes."""
     import torch
-
-    from elenchus.training import parallel
 
     parallel.start("ddp")
 

@@ -24,7 +24,7 @@ environment.torch_setup(1)
 
 import torch  # noqa: E402
 
-from elenchus.training import step_dpo  # noqa: E402
+from elenchus.training import parallel, step_dpo  # noqa: E402
 
 PROBLEM = chain.build(8, [("-", 7), ("*", 9)], 11)  # 8 - 7 = 1, 1 * 9 = 9
 
@@ -269,6 +269,29 @@ def test_training_starts_at_the_loss_of_no_difference_and_learns_the_pair(folder
     assert margins[-1] == pytest.approx(math.log(3), abs=0.35)
     assert cost.trained == 40 * 4 * (2 * 16 + 8 + 6)
     assert all(torch.equal(before[k], v) for k, v in reference.state_dict().items())
+
+
+def test_the_reference_reads_on_the_device_of_the_training(folder, tmp_path, monkeypatch):
+    model, tokenizer = models.load(folder)
+    reference, _ = models.load(folder)
+    asked, placed, seen = torch.device("cpu", 0), [], []
+    move, read = torch.nn.Module.to, step_dpo.log_probabilities
+
+    def moved(module, *where, **more):
+        placed.append((module, where))
+        return move(module, *where, **more)
+
+    def recorded(network, *given):
+        seen.append((network is reference, any(m is network and where == (asked,) for m, where in placed)))
+        return read(network, *given)
+
+    monkeypatch.setattr(parallel, "device", lambda: asked)
+    monkeypatch.setattr(torch.nn.Module, "to", moved)
+    monkeypatch.setattr(step_dpo, "log_probabilities", recorded)
+    around = {"work": tmp_path, "seed": 1, "cost": Cost(), "progress": lambda *_: None}
+    ways = {"reference": lambda: reference, "beta": 0.5, "loss_type": "sigmoid", "sft_weight": 0.0}
+    step_dpo.train(model, tokenizer, [PAIR], OverData(steps=2, batch=2), **ways, **around)
+    assert seen == [(True, True), (False, True), (False, True)], "the reference once, then two steps of the model"
 
 
 def test_trees_whose_root_stays_make_no_pairs():

@@ -24,7 +24,7 @@ import torch  # noqa: E402
 
 from elenchus import conversation, models  # noqa: E402
 from elenchus.job import Cost  # noqa: E402
-from elenchus.training import offline_rl  # noqa: E402
+from elenchus.training import offline_rl, parallel, rows  # noqa: E402
 
 # 8 - 7 = 1, 1 * 9 = 9, 9 + 4 = 2 modulo 11
 PROBLEM = chain.build(8, [("-", 7), ("*", 9), ("+", 4)], 11)
@@ -163,6 +163,25 @@ def _logprob(model, tokenizer, move) -> float:
     labels[:, :start] = -100
     with torch.no_grad():
         return offline_rl.mean_logprob(model.eval()(ids).logits, labels).item()
+
+
+def test_the_reference_is_read_on_the_device_of_the_training(tmp_path, monkeypatch):
+    asked, placed, seen = torch.device("cpu", 0), [], []
+    move, measured = torch.nn.Module.to, rows.measured
+
+    def moved(module, *where, **more):
+        placed.append((type(module), where))
+        return move(module, *where, **more)
+
+    def recorded(*given):
+        seen.append(list(placed))
+        return measured(*given)
+
+    monkeypatch.setattr(parallel, "device", lambda: asked)
+    monkeypatch.setattr(torch.nn.Module, "to", moved)
+    monkeypatch.setattr(rows, "measured", recorded)
+    _train(tmp_path)
+    assert len(seen) == 1 and (offline_rl.Objective, (asked,)) in seen[0], "before any move is read"
 
 
 def test_a_killed_training_goes_on_to_the_same_weights(tmp_path):

@@ -7,6 +7,7 @@ import math
 import random
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from pydantic import ValidationError
@@ -149,6 +150,40 @@ def test_long_examples_are_left_out_and_said(tmp_path, capsys):
         kept(6, 7)
     with pytest.raises(UserError, match="0 examples: nothing to train on"):
         kept()
+
+
+def test_rows_are_read_and_written_in_batches(tmp_path, monkeypatch):
+    from datasets import config
+
+    from elenchus import tables
+    from elenchus.job import Result, file_entries
+
+    asked = [{"example_id": f"e{i}", "problem_id": f"p{i % 3}", **example("1 #1 + 2", "")} for i in range(10)]
+    asked = [{**row, "completion": row["example_id"]} for row in asked]
+    folder = tmp_path / "given"
+    folder.mkdir()
+    tables.write("examples", asked, folder / "examples.parquet")
+    (folder / "stage.json").write_text(json.dumps({"files": file_entries(folder)}))
+    monkeypatch.setattr(rows, "BATCH", 4)
+    monkeypatch.setattr(config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    assert [len(frame) for frame in rows.frames([Result(folder), Result(folder)], "examples")] == [4, 4, 2] * 2
+    read = []
+
+    def given():
+        for row in rows.records(Result(folder), "examples"):
+            read.append(row)
+            yield 1, {"completion": row["completion"], "tokens": int(row["completion"][1:])}
+
+    data = rows.written(tmp_path / "work", "some", {"completion": "str", "tokens": "int"}, given(), 1, "examples")
+    assert read == asked and data["completion"][:] == [row["completion"] for row in asked]
+    assert len(data.data.column("tokens").chunks) == 3, "written four rows at a time"
+    assert rows.column(data, "tokens").tolist() == list(range(10))
+    assert [Path(f["filename"]) for f in data.cache_files] == [tmp_path / "work" / "rows" / "some" / "rows.arrow"]
+    assert not (tmp_path / "cache").exists()
+    twice = rows.beside(data, "reference", np.arange(20.0).reshape(10, 2)).select([7, 0])
+    assert twice["reference"][:] == [[14.0, 15.0], [0.0, 1.0]] and twice["completion"][:] == ["e7", "e0"]
+    doubled = rows.measured(data, 3, 1, lambda some: torch.tensor([2.0 * row["tokens"] for row in some]))
+    assert doubled[:, 0].tolist() == [2.0 * i for i in range(10)]
 
 
 # -- SFT -----------------------------------------------------------------------------------------------------------

@@ -132,22 +132,21 @@ def _parts(model: torch.nn.Module) -> list:
 
 def _bring(model: torch.nn.Module, weights: dict[str, torch.Tensor], buffers: list[torch.Tensor]) -> None:
     """Give each process its parts of the first one's weights, and its buffers. *Collective.*"""
-    import torch
     import torch.distributed as dist
     from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
 
-    owners = [(m, name) for m in model.modules() for name, b in m._buffers.items() if b is not None]
-    for owner, name in owners:
-        if owner._buffers[name].is_meta:
-            owner._buffers[name] = torch.empty_like(owner._buffers[name], device=parallel.device())
+    if parallel.first():
+        model.to(parallel.device())  # all on one device, as where it is received
+    else:
+        model.to_empty(device=parallel.device())
+        transformer(model).tie_weights()
     given = iter(buffers)
     for buffer in model.buffers():
-        if buffers:
+        if parallel.first():
             buffer.copy_(next(given))
         dist.broadcast(buffer, 0)
     options = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True)
     set_model_state_dict(model, weights, options=options)
-    transformer(model).tie_weights()
 
 
 def _without_weights(model: torch.nn.Module) -> torch.nn.Module:
