@@ -25,7 +25,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 def to_make_writable(folder: Path) -> str:
     """Return the words that say how `folder` comes to be writable: a command, or whom to ask where it is another user's."""
     folder = folder.resolve()
-    there = next(f for f in (folder, *folder.parents) if f.exists())
+    there = next(f for f in (folder, *folder.parents) if os.path.exists(f))
     try:
         mine, owner = there.stat().st_uid == os.geteuid(), there.owner()
     except KeyError:  # a user without a name

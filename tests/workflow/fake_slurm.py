@@ -1,7 +1,8 @@
 """Slurm's commands as small scripts that run jobs on this machine: the real profile end to end, without a cluster.
 
 Each call appends its arguments to `calls`; a job's state is the file `<id>.state`, which tests may write. `lose` jobs end
-as PREEMPTED until they are requeued; `break_` of them fail; `deaf` status queries fail before one is answered.
+as PREEMPTED until they are requeued; `break_` of them fail; `deaf` status queries fail before one is answered, and until then
+the controller does not say its configuration either.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ n=$(( $(cat $D/asked 2>/dev/null || echo 0) + 1 )); echo $n > $D/asked
 for f in $D/*.state; do [ -e "$f" ] || continue; i=$(basename $f .state)
 case "$*" in *%V*) echo "$i|$(cat $f)|$(cat $D/$i.submitted)|$(cat $D/$i.folder)";; *) echo "$i|$(cat $f)";; esac; done""",
     "scontrol": r"""
-case "$1" in requeue) start_job $2;; *) echo "MinJobAge               = 300 sec"; echo "MaxArraySize            = 1001";; esac""",
+case "$1" in requeue) start_job $2;; *)
+[ "$(cat $D/asked 2>/dev/null || echo 0)" -ge "${FAKE_SLURM_DEAF:-0}" ] || exit 1
+echo "MinJobAge               = 300 sec"; echo "MaxArraySize            = 1001";; esac""",
     "srun": 'while [[ "$1" == -* ]]; do shift; done; exec "$@"',
     "sacct": 'echo "Slurm accounting storage is disabled" >&2; exit 1',
     "sacctmgr": 'echo "You are not running a supported accounting_storage plugin" >&2; exit 1',

@@ -3,7 +3,7 @@
 from functools import partial
 from pathlib import Path
 
-from elenchus import requeue, resources, stages
+from elenchus import requeue, resources, slurm_status, stages
 from elenchus.environment import quiet
 from elenchus.workflow import checked_plan, exclusive, refuse
 
@@ -21,6 +21,7 @@ site = {name: given[name].raw for name in resources.SITE if name in given}
 onstart:
     if workflow.non_local_exec:
         requeue.watch(Path(workflow.basedir))
+        slurm_status.wait_for_answers()
 
 
 wildcard_constraints:
