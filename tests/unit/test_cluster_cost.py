@@ -7,12 +7,13 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from elenchus import architectures, cluster_cost, config, plan, reproduction, reproduction_page, stage_times
+from elenchus import architectures, cluster_cost, config, plan, reproduction, reproduction_page, resources, stage_times
 from elenchus.cli import main
 from elenchus.cluster_cost import Assumptions
 from elenchus.errors import UserError
 from elenchus.graph import make
 from elenchus.stages import LAPTOP
+from elenchus.training.scale import Choice
 
 ROOT = Path(__file__).parents[2]
 A = Assumptions()
@@ -159,6 +160,20 @@ def test_twice_the_seeds_is_what_a_plan_of_twice_the_seeds_takes(recipe):
     for name in ("gpu_hours", "training", "sampled", "prompt", "trained", "models", "tables", "files"):
         assert getattr(grown, name) == pytest.approx(getattr(planned, name), rel=1e-3), name
     assert grown.path == pytest.approx(planned.path, rel=0.03)  # only the summary, one over all seeds, takes longer
+
+
+def test_every_stage_of_the_cluster_scale_has_the_gpus_that_its_memory_needs():
+    whole = reproduction.at_cluster(ROOT)
+    for name in whole.recipes:
+        for n in reproduction.recipe_needs(whole, name, A):
+            given = resources.asked(n.stage, "gpu", 1, {}, whole.config.training) or 0
+            assert n.gpus <= given and (n.model or not given), (name, n.stage.kind, n.model)
+
+
+def test_processes_of_the_section_are_counted():
+    section = Choice(processes=4, strategy="fsdp")
+    two, four = (by_kind(cluster_cost.needs(stages(), A, training=t))["sft"] for t in (Choice(), section))
+    assert (two.gpus, four.gpus) == (2, 4) and four.busy == pytest.approx(two.busy / 2)
 
 
 def test_the_slurm_profile_is_read():
