@@ -98,11 +98,22 @@ class OwnProblems(Section):
         return Problems.model_validate({**shared.model_dump(), **said})
 
 
+# How pretrained models of billions of parameters are fine-tuned, mostly.
+LESSONS = {"epochs": 2, "batch": 32, "learning_rate": 1e-5, "precision": "bfloat16", "activation_checkpointing": True}
+
+
 class Pretrained(Section):
     """Which pretrained model everything starts from; no name: the seed model that the workflow trains itself."""
 
     name: str = Field("", description="hub id in the local cache, or a folder; empty: the seed model")
     revision: str = Field("main", description="commit, tag or branch on the hub")
+    lessons: int = Field(
+        2000,
+        ge=0,
+        description="problems, drawn apart from all others, on whose exact solutions and critiques it is trained first, so that "
+        "it knows their forms; 0: it knows them",
+    )
+    sft: knobs("sft") = Field(default_factory=lambda: knobs("sft")(**LESSONS), description="this training")
 
 
 class RecipeParams(Section):

@@ -3,6 +3,9 @@
 Never touches the network: what is not here yet is fetched by the command that the error names. At `scale: cluster` a revision
 that can move is refused: results bear the name of a model that would not be known. Weights are hard links or copies of the
 snapshot's safetensors files; nothing pickled is taken, and no code.
+
+A model that a recipe starts from gets the workflow's chat template (`template: roles`), in which the critic is a speaker of its
+own: one form for every model, those included that have no template. Benchmarks ask a model in its own.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -25,6 +29,7 @@ class Params(StageParams):
 
     name: str = Field(min_length=1, description="hub id, such as Qwen/Qwen2.5-3B-Instruct, or a folder's path")
     revision: str = Field("main", description="commit, tag or branch on the hub; pin a commit to know what you ran")
+    template: Literal["own", "roles"] = Field("own", description="its own chat template, or the workflow's")
 
 
 INPUTS: dict[str, str] = {}
@@ -46,12 +51,28 @@ def run(job: Job) -> None:
         )
     if wrong := unusable(source):
         raise UserError(f"{source}: not a model that can be used: {wrong}")
-    files = sorted(f for f in source.iterdir() if f.is_file() and f.suffix in WANTED)
     (job.out / "model").mkdir()
+    if p.template == "roles":
+        speak_in_roles(source, job.out / "model")
+    files = sorted(f for f in source.iterdir() if f.is_file() and f.suffix in WANTED)
     for done, file in enumerate(files, 1):
-        take(file.resolve(), job.out / "model" / file.name)
+        if not (job.out / "model" / file.name).exists():
+            take(file.resolve(), job.out / "model" / file.name)
         job.progress(done, len(files), "files")
     job.write_json("card", {"name": p.name, "revision": p.revision, "commit": commit})
+
+
+def speak_in_roles(source: Path, folder: Path) -> None:
+    """Write the source's tokenizer to `folder` with the workflow's chat template, and a padding token where it has none."""
+    from elenchus import models
+
+    tokenizer = models.load_tokenizer(source)
+    if tokenizer.eos_token is None:
+        raise UserError(f"{source}: its tokenizer names no end token, with which a reply ends")
+    tokenizer.chat_template = models.CHAT_TEMPLATE
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.save_pretrained(folder)
 
 
 def repository(name: str) -> hub.Repository:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from elenchus import seeds
+from elenchus.config import Pretrained
 from elenchus.graph import Stage
 from elenchus.words.base import Words
 
@@ -31,11 +32,27 @@ class Writing(Words):
         """
         base = self.config.base_model
         if base.name:
-            return self.stage("pretrained", "base-model", {"name": base.name, "revision": base.revision})
+            params = {"name": base.name, "revision": base.revision, "template": "roles"}
+            model = self.stage("pretrained", "base-model", params)
+            return self._taught(model, base) if base.lessons else model
         p = self.config.problems
         return self.stage(
             "seed_model", "seed-model", {"family": p.family, "options": p.options, **self.config.seed_model}
         )
+
+    def _taught(self, model: Stage, base: Pretrained) -> Stage:
+        """Return a pretrained model that has read exact solutions, and exact critiques of right and wrong ones."""
+        p = self.config.problems
+        drawn = {"split": "train", "n": base.lessons, "seed": seeds.derive("draw", p.seed, "lessons")}
+        asked = self.stage("problems", "lessons", {"family": p.family, "options": p.options, **drawn})
+        spoilt = self.stage("inject", "lessons-solutions", {"clean": 0.5, "most": 2}, problems=asked)
+        told = self.stage("critique", "lessons-critiques", {"source": "oracle"}, solutions=spoilt, problems=asked)
+        read = {"problems": asked, "solutions": spoilt, "critiques": told}
+        examples = [
+            self.stage("examples", "lessons-solving", {"of": "references"}, problems=asked),
+            self.stage("examples", "lessons-criticising", {"of": "critiques"}, **read),
+        ]
+        return self._train("sft", "base-model-taught", base.sft, model=model, examples=examples)
 
     def sample(
         self, actor: Stage, problems: Stage, *, setting: Stage | None = None, name: str = "solutions", **params
