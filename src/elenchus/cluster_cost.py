@@ -274,7 +274,7 @@ def most_written(facts: Shape, sequences: int, size: int, context: int, card: gp
     size: bytes of a number. Each step computes 2 N FLOPs a sequence, and reads the weights once and every sequence's keys and
     values; the slower of the two bounds it (the roofline model, Williams and others 2009).
     """
-    n = facts.parameters - facts.beside
+    n = facts.parameters
     computing = 2 * n * sequences / (card.bf16 if size == 2 else card.float32)
     moving = size * (n + sequences * context * facts.kv_numbers) / card.bandwidth
     return sequences / max(computing, moving)
@@ -286,12 +286,12 @@ def writer_seconds(s: Stage, e: Estimate, facts: Shape, a: Assumptions, lengths:
     card = gpus.card(a.card)
     peak = card.bf16 if size == 2 else card.float32
     rate = a.writing * most_written(facts, s.params.get("batch_size", 256), size, lengths.solved, card)
-    return e.prompt * 2 * (facts.parameters - facts.beside) / (peak * a.reading) + e.sampled / rate
+    return e.prompt * 2 * facts.parameters / (peak * a.reading) + e.sampled / rate
 
 
 def trainer_seconds(s: Stage, e: Estimate, facts: Shape, width: int, a: Assumptions, lengths: Lengths) -> float:
     """Return the seconds of a training on `width` GPUs: its passes, its references' and what it reads and writes itself."""
-    card, n = gpus.card(a.card), facts.parameters - facts.beside
+    card, n = gpus.card(a.card), facts.parameters
     peak = card.bf16 if s.params["precision"] == "bfloat16" else card.float32
     each = (8 if s.params["activation_checkpointing"] else 6) + 2 * referred(s)
     flops = e.trained * each * n / a.training + e.prompt * 2 * n / a.reading

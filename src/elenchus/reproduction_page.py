@@ -203,7 +203,7 @@ def arithmetic(found: Sequence[Need], a: Assumptions) -> list[str]:
         facts, sequences = cluster_cost.shape(w.model), w.stage.params.get("batch_size", 256)
         b = cluster_cost.number_bytes(w.stage)
         rate = a.writing * cluster_cost.most_written(facts, sequences, b, LENGTHS.solved, c)
-        n, kv = (facts.parameters - facts.beside) / 1e9, b * LENGTHS.solved * facts.kv_numbers / 1e6
+        n, kv = facts.parameters / 1e9, b * LENGTHS.solved * facts.kv_numbers / 1e6
         lines.append(
             f"For example the stage that writes longest, `{w.stage.kind}` with {w.model}: N = {n:.2f} G, {b * n:.1f} GB of weights, "
             f"{kv:.0f} MB of keys and values for each of {sequences} sequences: {rate:,.0f} tokens/s; {count(w.sampled)} tokens are "
@@ -214,7 +214,7 @@ def arithmetic(found: Sequence[Need], a: Assumptions) -> list[str]:
         facts, p = cluster_cost.shape(t.model), t.stage.params
         peak = c.bf16 if p["precision"] == "bfloat16" else c.float32
         each = (8 if p["activation_checkpointing"] else 6) + 2 * cluster_cost.referred(t.stage)
-        n = facts.parameters - facts.beside
+        n = facts.parameters
         alone = t.trained * each * n / (peak * a.training)
         memory = (a.trained_bytes + cluster_cost.frozen_of(t.stage) * a.frozen_bytes) * facts.parameters
         lines.append(
