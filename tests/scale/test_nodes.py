@@ -65,7 +65,7 @@ def on_pretrained(tmp_path_factory):
         "warmup: {steps: 4, save_steps: 2}", f"warmup: {{steps: 60, save_steps: {SAVE_STEPS}, batch: 8}}"
     )
     assert long != tiny
-    params = f"{long}base_model: {{name: {maker}/results/seed_model/{base.digest}/model}}\n"
+    params = f"{long}base_model: {{name: {maker}/results/seed_model/{base.digest}/model, lessons: 0}}\n"
     folder = small.project(root / "project", params)
     stage = small.named(folder, "warm-up")
     for project, wanted in ((maker, base), (folder, stage)):
