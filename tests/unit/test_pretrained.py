@@ -81,6 +81,22 @@ def test_a_model_without_a_template_speaks_in_roles_and_its_source_stays_as_it_w
     assert models.load_tokenizer(plain.out / "model").chat_template is None
 
 
+def test_a_model_with_a_template_of_its_own_and_no_padding_speaks_in_roles(tmp_path):
+    from elenchus import conversation, models
+
+    source = byte_llama.make(
+        tmp_path / "chat", template="{% for m in messages %}[{{ m.role }}] {{ m.content }}{% endfor %}"
+    )
+    tokenizer = models.load_tokenizer(source)
+    tokenizer.pad_token = None
+    tokenizer.save_pretrained(source)
+    made = job(tmp_path, name=str(source), template="roles")
+    stages.load("pretrained").run(made)
+    _, tokenizer = models.load(made.out / "model")
+    assert conversation.render(tokenizer, conversation.solve("Q"), "assistant") == "<user> Q <assistant> "
+    assert tokenizer.pad_token == tokenizer.eos_token
+
+
 def test_a_pretrained_model_learns_the_forms_before_a_recipe_begins(tmp_path, monkeypatch):
     from elenchus import models, run_stage
 

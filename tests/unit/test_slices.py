@@ -162,6 +162,36 @@ def test_slices_change_nothing(given, tmp_path, monkeypatch, case):
             assert (tmp_path / "sliced" / path.name).read_bytes() == path.read_bytes()
 
 
+def test_counts_at_k_are_those_of_all_problems_and_not_of_a_slice(given, tmp_path, monkeypatch):
+    table = given["solutions"].table("solutions")
+    first = table["problem_id"] == table["problem_id"].iloc[0]
+    fewer = result(
+        tmp_path / "fewer", solutions=table[~first | (table["sample"] < 2)]
+    )  # two samples, the others have four
+    inputs = {"solutions": fewer, "problems": given["problems"]}
+    whole, _ = run("evaluate", tmp_path / "whole", {"which": "policy"}, **inputs)
+    monkeypatch.setattr(slices, "ROWS", 9)
+    sliced, _ = run("evaluate", tmp_path / "sliced", {"which": "policy"}, **inputs)
+    assert by_row(sliced, "items") == by_row(whole, "items")
+    assert {"pass@1", "pass@2"} <= set(whole.table("metrics")["metric"]) and "pass@4" not in set(
+        whole.table("metrics")["metric"]
+    )
+
+
+def test_references_that_are_selected_are_among_the_examples(given, tmp_path):
+    inputs = {"solutions": given["solutions"], "problems": given["problems"]}
+    for reference, most in ((True, 24), (False, 0)):
+        made, _ = run("select", tmp_path / str(reference), {"threshold": 0.5, "reference": reference}, **inputs)
+        names = made.table("examples")["example_id"]
+        kept = json.loads((made.folder / "selection.json").read_text())["kept"]
+        assert len(names) == kept and names.is_unique
+        assert (
+            0 < names.str.endswith("~reference").sum() <= most
+            if reference
+            else not names.str.endswith("~reference").any()
+        )
+
+
 def walk(job, *names):
     return list(slices.walk(job, INPUTS, *names))
 
