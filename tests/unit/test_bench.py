@@ -10,7 +10,7 @@ import pytest
 from real import FIXTURES, REAL, needs_real
 
 from elenchus import benchmarks, findings, plan, problems, run_stage
-from elenchus.benchmarks import asking, grading, reading, roles, store, subjects
+from elenchus.benchmarks import asking, grading, interviews, reading, roles, store, subjects
 from elenchus.errors import UserError
 
 ROOT = Path(__file__).parents[2]
@@ -202,6 +202,26 @@ def test_a_model_as_solver_critic_and_corrector(project, llama):
     assert again.digest == recipe.digest
     fewer = plan.load(project, {**section, "items": 2}).recipe("bench")
     assert fewer.digest != recipe.digest
+
+
+def test_questions_are_asked_in_parts_that_shards_can_share(project, llama, monkeypatch):
+    import shutil
+
+    get(project, "gsm8k")
+    section = {"model": str(llama), "benchmarks": "gsm8k", "roles": ["solver"], "items": 3, "max_tokens": 8}
+    whole, recipe = bench(project, **section)
+    (asked,) = (s for s in recipe.stages if s.kind == "ask")
+    at_once = findings.rows(findings.result(project, asked), "replies")
+    assert len({row["about"] for row in at_once}) == 3
+    shutil.rmtree(project / asked.folder)
+    monkeypatch.setattr(interviews, "CHUNK", 2)  # greedy replies depend on no seed, so on no part
+    for shard in (1, 0):
+        run_stage.run({**whole.job(asked.digest), "shard": [shard, 2]})
+    run_stage.run({**whole.job(asked.digest), "joins": True})
+    in_parts = findings.rows(findings.result(project, asked), "replies")
+    # in another batch a logarithm's last bit may be another
+    assert [{**row, "logprob": None} for row in in_parts] == [{**row, "logprob": None} for row in at_once]
+    assert [row["logprob"] for row in in_parts] == pytest.approx([row["logprob"] for row in at_once], abs=1e-4)
 
 
 def test_a_small_vocabulary_is_said_and_no_crash(project, tmp_path):
